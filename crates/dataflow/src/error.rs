@@ -1,0 +1,36 @@
+//! Errors of a running dataflow.
+
+use datafusion::error::DataFusionError;
+
+/// What stopped a dataflow.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A source cannot go on. The text says which one, where (partition, offset, line) and what to do.
+    #[error("source {table}: {message}")]
+    Source {
+        /// The table.
+        table: String,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// A sink cannot go on.
+    #[error("sink {table}: {message}")]
+    Sink {
+        /// The table.
+        table: String,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// State grew over the configured limit.
+    #[error("{0}")]
+    Memory(String),
+    /// An expression failed on the rows that it met.
+    #[error("{0}")]
+    Expression(#[from] DataFusionError),
+    /// A batch could not be built.
+    #[error("{0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// Saved state that does not fit the dataflow.
+    #[error("state: {0}")]
+    State(String),
+}
