@@ -36,6 +36,11 @@ pub struct Start {
 pub trait Reader: Send {
     /// The next thing that happened, waiting at most `wait` for it.
     fn poll(&mut self, wait: Duration) -> Result<Poll, Error>;
+    /// Rows of the batch that [`Reader::poll`] gave last which the engine cannot take: an expression of a generated column,
+    /// the event time or the watermark failed on them, or their event time is NULL. `rows` are positions in that batch,
+    /// ascending, each with its reason. Treated like rows that do not decode: with `bad_data = 'drop'` they are counted by
+    /// the engine and go to the dead letters here; with `'fail'` this returns the error that stops the run.
+    fn reject(&mut self, rows: &[(usize, String)]) -> Result<(), Error>;
 }
 
 /// What a reader has to say.
