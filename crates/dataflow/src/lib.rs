@@ -1,11 +1,44 @@
 //! The embedded dataflow engine.
 //!
 //! Operators are step functions: they own no thread, clock, socket or file. Sources, sinks and the clock come in as
-//! traits, so that threads can drive them in production and a simulation in tests.
+//! traits, so that threads can drive them in production ([`Job`]) and a simulation in tests.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `source`, `sink`, `clock` | what the engine needs of the world, as traits |
+//! | `batch`, `expr`, `unnest`, `stateless` | rows, and steps that look at each row alone |
+//! | `event_time`, `frontier` | event time of rows, watermarks of partitions |
+//! | `groups`, `panes`, `tree`, `session`, `merge`, `publish` | windows: from rows to published windows |
+//! | `operator`, `regroup`, `row_number`, `join` | steps after a window |
+//! | `graph`, `worker`, `finisher` | the two tiers as step functions |
+//! | `job`, `metrics` | threads, and what they count |
 
+pub mod batch;
+pub mod clock;
+pub mod error;
+pub mod event_time;
+pub mod expr;
+pub mod finisher;
+pub mod frontier;
+pub mod graph;
+pub mod groups;
+pub mod job;
+pub mod join;
+pub mod merge;
+pub mod metrics;
+pub mod operator;
+pub mod panes;
+pub mod publish;
+pub mod regroup;
+pub mod row_number;
+pub mod session;
 pub mod sink;
 pub mod source;
+pub mod stateless;
+pub mod tree;
+pub mod unnest;
+pub mod worker;
 
-/// The error of the engine.
-pub mod error;
 pub use error::Error;
+pub use job::{Job, JobOptions, Stopper, Summary};
+pub use metrics::Metrics;

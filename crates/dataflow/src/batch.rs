@@ -1,0 +1,63 @@
+//! Rows on their way from a source to the first window.
+
+use crate::Error;
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{filter, filter_record_batch, take, take_record_batch};
+use arrow::datatypes::SchemaRef;
+
+/// Rows of one partition with their event times, in the order of the log.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The partition: its position among all partitions of the dataflow.
+    pub partition: usize,
+    /// The rows.
+    pub rows: RecordBatch,
+    /// Event time of each row, nanoseconds since the epoch; no NULLs.
+    pub times: Int64Array,
+    /// The partition's watermark before each row, which decides whether it is late. `None` where the whole batch is so
+    /// recent that no row of it can be late for any window: the normal case, which so costs nothing.
+    pub watermarks: Option<Int64Array>,
+}
+
+impl Batch {
+    /// The same times with other rows (as many).
+    pub fn with_rows(&self, rows: RecordBatch) -> Self {
+        Self { partition: self.partition, rows, times: self.times.clone(), watermarks: self.watermarks.clone() }
+    }
+
+    /// The rows for which the predicate is true.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self, Error> {
+        let column = |values: &Int64Array| filter(values, keep).map(|kept| Int64Array::from(kept.to_data()));
+        Ok(Self {
+            partition: self.partition,
+            rows: filter_record_batch(&self.rows, keep)?,
+            times: column(&self.times)?,
+            watermarks: self.watermarks.as_ref().map(column).transpose()?,
+        })
+    }
+
+    /// Other rows, each with the times of the row that it comes from.
+    pub fn take_times(&self, rows: RecordBatch, origins: &UInt32Array) -> Result<Self, Error> {
+        let column = |values: &Int64Array| take(values, origins, None).map(|taken| Int64Array::from(taken.to_data()));
+        Ok(Self {
+            partition: self.partition,
+            rows,
+            times: column(&self.times)?,
+            watermarks: self.watermarks.as_ref().map(column).transpose()?,
+        })
+    }
+}
+
+/// A record batch that keeps its number of rows when it has no columns (`count(*)` needs none).
+pub fn record_batch(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
+
+/// Rows at these positions; also of a batch without columns.
+pub fn take_rows(rows: &RecordBatch, positions: &UInt32Array) -> Result<RecordBatch, Error> {
+    if rows.num_columns() == 0 {
+        return record_batch(rows.schema(), vec![], positions.len());
+    }
+    Ok(take_record_batch(rows, positions)?)
+}

@@ -1,0 +1,161 @@
+//! The first step after a source: generated columns, event time, and the watermark row by row.
+//!
+//! A row is late by the watermark of its own partition as it stood before the row, so lateness depends on the log alone,
+//! not on where batches are cut or how partitions are read.
+
+use crate::Error;
+use crate::batch::{Batch, record_batch};
+use crate::expr::evaluate;
+use crate::frontier::START;
+use crate::source::Rows;
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::{cast, filter, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::physical_expr::PhysicalExpr;
+use hitters_planner::plan::{NamedExpr, SourceNode};
+use std::sync::Arc;
+
+/// Without a watermark expression a partition may be this much out of order, in nanoseconds (as on Arroyo).
+const DEFAULT_DELAY: i64 = 1_000_000_000;
+
+/// Gives rows their event time.
+pub struct EventTime {
+    generated: Vec<NamedExpr>,
+    event_time: Option<Arc<dyn PhysicalExpr>>,
+    watermark: Option<Arc<dyn PhysicalExpr>>,
+    output: Vec<usize>,
+    schema: SchemaRef,
+}
+
+/// Rows with event time, and those that could not get one.
+pub struct Timed {
+    /// The good rows.
+    pub batch: Batch,
+    /// The partition's watermark after them.
+    pub watermark: i64,
+    /// Their latest event time; `START` if there are none.
+    pub latest: i64,
+    /// Rows to give back to the reader: position in the source's batch and reason.
+    pub rejected: Vec<(usize, String)>,
+}
+
+struct Evaluated {
+    columns: Vec<ArrayRef>,
+    times: Int64Array,
+    watermarks: Int64Array,
+}
+
+impl EventTime {
+    /// For the rows of this node; `schema` is that of its output.
+    pub fn new(node: &SourceNode, schema: SchemaRef) -> Self {
+        Self {
+            generated: node.generated.clone(),
+            event_time: node.event_time.clone(),
+            watermark: node.watermark.clone(),
+            output: node.output.clone(),
+            schema,
+        }
+    }
+
+    /// Takes rows of a partition (its position in the dataflow) whose watermark before them is `watermark`.
+    pub fn apply(&self, partition: usize, watermark: i64, rows: Rows) -> Result<Timed, Error> {
+        let mut times = Int64Array::new(rows.times, None);
+        let (mut batch, mut rejected) = (rows.batch, Vec::new());
+        let mut evaluated = self.evaluate(&batch, &times);
+        if evaluated.as_ref().map_or(true, |e| e.times.null_count() > 0) {
+            rejected = self.find_bad(&batch, &times);
+            let mut good = vec![true; batch.num_rows()];
+            rejected.iter().for_each(|(row, _)| good[*row] = false);
+            let good = BooleanArray::from(good);
+            batch = filter_record_batch(&batch, &good)?;
+            if !times.is_empty() {
+                times = Int64Array::from(filter(&times, &good)?.to_data());
+            }
+            evaluated = self.evaluate(&batch, &times);
+        }
+        let Evaluated { columns, times, watermarks } = evaluated?;
+        let before = running_maximum(&watermarks, watermark);
+        let after = before.1;
+        let latest = times.values().iter().copied().max().unwrap_or(START);
+        let earliest = times.values().iter().copied().min().unwrap_or(i64::MAX);
+        let columns = self.output.iter().map(|c| columns[*c].clone()).collect();
+        let batch = Batch {
+            partition,
+            rows: record_batch(self.schema.clone(), columns, batch.num_rows())?,
+            times,
+            // A row before the watermark is late for some windows; if all are after even the last one, none is.
+            watermarks: (earliest < after).then(|| Int64Array::from(before.0)),
+        };
+        Ok(Timed { batch, watermark: after, latest, rejected })
+    }
+
+    fn evaluate(&self, stored: &RecordBatch, times: &Int64Array) -> Result<Evaluated, Error> {
+        let mut fields: Vec<Arc<Field>> = stored.schema().fields().iter().cloned().collect();
+        let mut columns = stored.columns().to_vec();
+        for generated in &self.generated {
+            let column = evaluate(&generated.expr, stored)?;
+            fields.push(Arc::new(Field::new(&generated.name, column.data_type().clone(), true)));
+            columns.push(column);
+        }
+        let all = record_batch(Arc::new(Schema::new(fields)), columns, stored.num_rows())?;
+        let times = match &self.event_time {
+            Some(expr) => nanoseconds(&evaluate(expr, &all)?)?,
+            None => times.clone(),
+        };
+        let watermarks = match &self.watermark {
+            Some(expr) => nanoseconds(&evaluate(expr, &all)?)?,
+            None => times.unary(|time: i64| time.saturating_sub(DEFAULT_DELAY)),
+        };
+        Ok(Evaluated { columns: all.columns().to_vec(), times, watermarks })
+    }
+
+    /// Tries rows one by one, which happens only for batches that hold a bad one.
+    fn find_bad(&self, stored: &RecordBatch, times: &Int64Array) -> Vec<(usize, String)> {
+        let reason = |row: usize| {
+            let times = if times.is_empty() { times.clone() } else { times.slice(row, 1) };
+            match self.evaluate(&stored.slice(row, 1), &times) {
+                Err(error) => Some(error.to_string()),
+                Ok(e) if e.times.null_count() > 0 => Some("the event time is NULL".to_string()),
+                Ok(_) => None,
+            }
+        };
+        (0..stored.num_rows()).filter_map(|row| Some((row, reason(row)?))).collect()
+    }
+}
+
+/// A timestamp column as nanoseconds since the epoch; out of their range (the year 9999) is an error.
+fn nanoseconds(column: &ArrayRef) -> Result<Int64Array, Error> {
+    let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+    let timestamps = arrow::compute::cast_with_options(column, &DataType::Timestamp(TimeUnit::Nanosecond, None), &options)?;
+    Ok(Int64Array::from(cast(&timestamps, &DataType::Int64)?.to_data()))
+}
+
+/// The greatest value before each position, starting from `start`, and the greatest of all. NULLs do not count.
+fn running_maximum(values: &Int64Array, start: i64) -> (Vec<i64>, i64) {
+    let mut maximum = start;
+    let mut before = Vec::with_capacity(values.len());
+    if values.null_count() == 0 {
+        for value in values.values() {
+            before.push(maximum);
+            maximum = maximum.max(*value);
+        }
+    } else {
+        for value in values {
+            before.push(maximum);
+            maximum = maximum.max(value.unwrap_or(START));
+        }
+    }
+    (before, maximum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watermark_before_a_row_does_not_know_the_row() {
+        let (before, after) = running_maximum(&Int64Array::from(vec![Some(3), Some(9), None, Some(5)]), 1);
+        assert_eq!(before, vec![1, 3, 9, 9]);
+        assert_eq!(after, 9);
+    }
+}

@@ -1,0 +1,232 @@
+//! The final tier: merges closed panes, runs the steps after windows, and writes to sinks.
+//!
+//! A step function like the worker: it takes the messages of all workers one by one. Messages of one worker come in their
+//! order; how those of different workers interleave does not matter to windowed rows, because panes wait until every
+//! worker has closed them.
+
+use crate::Error;
+use crate::frontier::{END, START};
+use crate::graph::{Edge, Graph, Tier};
+use crate::groups::Grouping;
+use crate::join::Join;
+use crate::merge::Merge;
+use crate::metrics::Metrics;
+use crate::operator::{Operator, Saved, WindowRows};
+use crate::publish::Publisher;
+use crate::regroup::Regroup;
+use crate::row_number::RowNumber;
+use crate::sink::{Sink, SinkFactory};
+use crate::stateless::Stateless;
+use crate::worker::Message;
+use hitters_planner::plan::{NodeId, NodeKind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The final tier of a dataflow.
+pub struct Finisher {
+    graph: Arc<Graph>,
+    metrics: Arc<Metrics>,
+    /// By window of the graph.
+    windows: Vec<WindowState>,
+    /// By node; `None` for nodes of the workers and for sinks.
+    operators: Vec<Option<OperatorState>>,
+    /// By node.
+    sinks: Vec<Option<Box<dyn Sink>>>,
+    dirty: bool,
+}
+
+struct WindowState {
+    merge: Merge,
+    /// The time up to which each worker has closed it.
+    closed: Vec<i64>,
+    published: i64,
+}
+
+struct OperatorState {
+    operator: Box<dyn Operator>,
+    /// Watermark of each input.
+    inputs: Vec<i64>,
+    watermark: i64,
+}
+
+impl Finisher {
+    /// For so many workers; opens the sinks.
+    pub fn new(graph: Arc<Graph>, metrics: Arc<Metrics>, workers: usize, sinks: &dyn SinkFactory) -> Result<Self, Error> {
+        let nodes = &graph.plan.nodes;
+        let mut windows = Vec::with_capacity(graph.windows.len());
+        for edge in &graph.windows {
+            if let NodeKind::Window(node) = &nodes[edge.node].kind {
+                let schema = nodes[edge.node].schema.clone();
+                let publisher = Publisher::new(schema, node.position, !graph.sorts_after(edge.node));
+                let merge = Merge::new(node.window, edge.grouping.clone(), publisher);
+                windows.push(WindowState { merge, closed: vec![START; workers], published: START });
+            }
+        }
+        let (mut operators, mut opened) = (Vec::with_capacity(nodes.len()), Vec::with_capacity(nodes.len()));
+        for (id, node) in nodes.iter().enumerate() {
+            let is_final = graph.tier(id) == Tier::Final;
+            opened.push(match &node.kind {
+                NodeKind::Sink(table) => Some(sinks.open(table.as_ref(), node.schema.clone())?),
+                _ => None,
+            });
+            operators.push(match operator(&graph, id)? {
+                Some(operator) if is_final => {
+                    // Rows of workers come without a window, so no window has to wait for them.
+                    let open = |input: &NodeId| if graph.tier(*input) == Tier::Worker { END } else { START };
+                    let inputs = node.inputs.iter().map(open).collect();
+                    Some(OperatorState { operator, inputs, watermark: START })
+                }
+                _ => None,
+            });
+        }
+        Ok(Self { graph, metrics, windows, operators, sinks: opened, dirty: false })
+    }
+
+    /// Takes a message of a worker.
+    pub fn handle(&mut self, message: Message) -> Result<(), Error> {
+        match message {
+            Message::Rows { node, input, rows } => self.rows(Edge { node, input }, WindowRows { window: None, rows }),
+            Message::Pane { window, pane } => {
+                self.windows[window].merge.add(pane);
+                Ok(())
+            }
+            Message::Closed { window, time, worker } => {
+                let state = &mut self.windows[window];
+                state.closed[worker] = time;
+                let time = state.closed.iter().copied().min().unwrap_or(END);
+                if time <= state.published {
+                    return Ok(());
+                }
+                state.published = time;
+                let published = state.merge.watermark(time)?;
+                let node = self.graph.windows[window].node;
+                self.metrics.windows.fetch_add(published.len() as u64, Relaxed);
+                if let Some(end) = published.iter().filter_map(|rows| rows.window).map(|window| window.end).max() {
+                    self.metrics.complete_until.fetch_max(end, Relaxed);
+                }
+                published.into_iter().try_for_each(|rows| self.push(node, rows))?;
+                self.watermark(node, time)
+            }
+        }
+    }
+
+    /// Makes everything written so far visible.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.dirty) {
+            self.sinks.iter_mut().flatten().try_for_each(|sink| sink.flush())?;
+        }
+        Ok(())
+    }
+
+    /// True if rows were written since the last flush.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Flushes and closes the sinks, all of them even if one fails.
+    pub fn close(&mut self) -> Result<(), Error> {
+        let results: Vec<_> = self.sinks.iter_mut().flatten().map(|sink| sink.close()).collect();
+        results.into_iter().collect()
+    }
+
+    /// Bytes of state.
+    pub fn size(&self) -> usize {
+        let windows: usize = self.windows.iter().map(|window| window.merge.size()).sum();
+        windows + self.operators.iter().flatten().map(|state| state.operator.size()).sum::<usize>()
+    }
+
+    /// A copy of the state: of each window, then of each node.
+    pub fn save(&mut self) -> Result<FinalState, Error> {
+        let windows = self.windows.iter_mut().map(|w| Ok((w.merge.save()?, w.published)));
+        let windows = windows.collect::<Result<_, Error>>()?;
+        let save = |state: &mut Option<OperatorState>| state.as_mut().map_or(Ok(Vec::new()), |s| s.operator.save());
+        let operators = self.operators.iter_mut().map(save).collect::<Result<_, Error>>()?;
+        Ok(FinalState { windows, operators })
+    }
+
+    /// Takes saved state into a fresh final tier.
+    pub fn load(&mut self, state: FinalState) -> Result<(), Error> {
+        if state.windows.len() != self.windows.len() || state.operators.len() != self.operators.len() {
+            return Err(Error::State("saved by another plan".to_string()));
+        }
+        for (window, (saved, published)) in self.windows.iter_mut().zip(state.windows) {
+            window.merge.load(saved)?;
+            window.published = published;
+        }
+        for (operator, saved) in self.operators.iter_mut().zip(state.operators) {
+            if let Some(operator) = operator {
+                operator.operator.load(saved)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that a node puts out.
+    fn push(&mut self, node: NodeId, rows: WindowRows) -> Result<(), Error> {
+        let graph = self.graph.clone();
+        graph.consumers[node].iter().try_for_each(|edge| self.rows(*edge, rows.clone()))
+    }
+
+    /// Rows for an input of a node.
+    fn rows(&mut self, Edge { node, input }: Edge, rows: WindowRows) -> Result<(), Error> {
+        if let Some(sink) = &mut self.sinks[node] {
+            self.metrics.rows_out.fetch_add(rows.rows.num_rows() as u64, Relaxed);
+            self.dirty = true;
+            return sink.write(&rows.rows);
+        }
+        let Some(state) = &mut self.operators[node] else { return Ok(()) };
+        let ready = state.operator.rows(input, rows)?;
+        ready.into_iter().try_for_each(|rows| self.push(node, rows))
+    }
+
+    /// Windows that end at or before `time` are complete in the output of a node.
+    fn watermark(&mut self, node: NodeId, time: i64) -> Result<(), Error> {
+        let graph = self.graph.clone();
+        for edge in &graph.consumers[node] {
+            let Some(state) = &mut self.operators[edge.node] else { continue };
+            state.inputs[edge.input] = time;
+            let time = state.inputs.iter().copied().min().unwrap_or(END);
+            if time <= state.watermark {
+                continue;
+            }
+            state.watermark = time;
+            let ready = state.operator.watermark(time)?;
+            ready.into_iter().try_for_each(|rows| self.push(edge.node, rows))?;
+            self.watermark(edge.node, time)?;
+        }
+        Ok(())
+    }
+}
+
+/// The state of the final tier.
+#[derive(Debug, Default)]
+pub struct FinalState {
+    /// Of each window, with the time up to which it is published.
+    pub windows: Vec<(Vec<Saved>, i64)>,
+    /// Of each node.
+    pub operators: Vec<Vec<Saved>>,
+}
+
+/// The step of a node, for those that have one in the final tier.
+fn operator(graph: &Graph, id: NodeId) -> Result<Option<Box<dyn Operator>>, Error> {
+    let node = &graph.plan.nodes[id];
+    let schema = node.schema.clone();
+    let input = |position: usize| graph.plan.nodes[node.inputs[position]].schema.clone();
+    Ok(Some(match &node.kind {
+        NodeKind::Project(exprs) => Box::new(Stateless::Project(exprs.clone(), schema)),
+        NodeKind::Filter(predicate) => Box::new(Stateless::Filter(predicate.clone())),
+        NodeKind::Unnest { column } => Box::new(Stateless::Unnest(*column, schema)),
+        NodeKind::Union => Box::new(Stateless::Union(schema)),
+        NodeKind::Regroup { keys, aggregates } => {
+            let grouping = Grouping::new(&input(0), keys, aggregates, false)?;
+            Box::new(Regroup::new(Arc::new(grouping), schema))
+        }
+        NodeKind::RowNumber { partition_by, order_by, limit } => {
+            Box::new(RowNumber::new(partition_by.clone(), order_by.clone(), *limit, schema))
+        }
+        NodeKind::Join { join_type, on, filter } => {
+            Box::new(Join::new(*join_type, on, filter.clone(), [input(0), input(1)], schema)?)
+        }
+        NodeKind::Source(_) | NodeKind::Window(_) | NodeKind::Sink(_) => return Ok(None),
+    }))
+}

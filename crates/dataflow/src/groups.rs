@@ -1,0 +1,293 @@
+//! Aggregates by group: the state of one pane, and the partial form in which it travels and is saved.
+//!
+//! Keys are found by DataFusion's vectorised `GroupValues`, aggregates are its `GroupsAccumulator`s. Group ids are given in
+//! the order in which keys are first seen. A partial is a record batch with one row a group: keys, then the first and last
+//! event time where the window needs them (sessions), then the state columns of every aggregate. Taking a partial out of a
+//! table and merging it into an empty one gives the same table.
+
+use crate::Error;
+use crate::batch::record_batch;
+use crate::expr::{evaluate, evaluate_predicate};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::GroupsAccumulatorAdapter;
+use datafusion::physical_plan::PhysicalExpr;
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+use hitters_planner::plan::{Aggregate, NamedExpr};
+use std::sync::Arc;
+
+/// What is grouped and aggregated.
+pub struct Grouping {
+    keys: Vec<NamedExpr>,
+    aggregates: Vec<Aggregate>,
+    key_schema: SchemaRef,
+    partial: SchemaRef,
+    /// Arguments of each aggregate, its ORDER BY expressions after them (ordered aggregates sort by themselves).
+    arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
+    state_counts: Vec<usize>,
+    with_times: bool,
+}
+
+/// The columns that a grouping needs of some rows.
+#[derive(Clone)]
+pub struct Inputs {
+    rows: usize,
+    keys: Vec<ArrayRef>,
+    arguments: Vec<Vec<ArrayRef>>,
+    filters: Vec<Option<BooleanArray>>,
+    times: Option<Int64Array>,
+}
+
+impl Grouping {
+    /// `input` is the schema of the rows; `with_times` keeps first and last event time by group.
+    pub fn new(input: &Schema, keys: &[NamedExpr], aggregates: &[Aggregate], with_times: bool) -> Result<Self, Error> {
+        let key_fields: Vec<FieldRef> = keys
+            .iter()
+            .map(|key| Ok(Arc::new(Field::new(&key.name, key.expr.data_type(input)?, true))))
+            .collect::<Result<_, Error>>()?;
+        let mut partial = key_fields.clone();
+        if with_times {
+            partial.push(Arc::new(Field::new("first_time", DataType::Int64, false)));
+            partial.push(Arc::new(Field::new("last_time", DataType::Int64, false)));
+        }
+        let mut state_counts = Vec::with_capacity(aggregates.len());
+        for (ordinal, aggregate) in aggregates.iter().enumerate() {
+            let state = aggregate.function.state_fields()?;
+            state_counts.push(state.len());
+            // Two calls may bear one name, and states are found by position anyway.
+            partial.extend(state.iter().map(|field| {
+                Arc::new(Field::new(format!("{ordinal} {}", field.name()), field.data_type().clone(), true))
+            }));
+        }
+        let arguments = aggregates
+            .iter()
+            .map(|aggregate| {
+                let ordering = aggregate.function.order_bys().iter().map(|sort| sort.expr.clone());
+                aggregate.function.expressions().into_iter().chain(ordering).collect()
+            })
+            .collect();
+        Ok(Self {
+            keys: keys.to_vec(),
+            aggregates: aggregates.to_vec(),
+            key_schema: Arc::new(Schema::new(key_fields)),
+            partial: Arc::new(Schema::new(partial)),
+            arguments,
+            state_counts,
+            with_times,
+        })
+    }
+
+    /// The schema of a partial.
+    pub fn partial_schema(&self) -> &SchemaRef {
+        &self.partial
+    }
+
+    /// How many columns of a partial are keys.
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether the result is the same in whatever order rows come.
+    pub fn is_commutative(&self) -> bool {
+        self.aggregates.iter().all(|aggregate| aggregate.commutative)
+    }
+
+    /// Evaluates keys, arguments and filters over rows.
+    pub fn inputs(&self, rows: &RecordBatch, times: Option<&Int64Array>) -> Result<Inputs, Error> {
+        let all = |exprs: &[Arc<dyn PhysicalExpr>]| exprs.iter().map(|e| evaluate(e, rows)).collect::<Result<Vec<_>, _>>();
+        Ok(Inputs {
+            rows: rows.num_rows(),
+            keys: self.keys.iter().map(|key| evaluate(&key.expr, rows)).collect::<Result<_, _>>()?,
+            arguments: self.arguments.iter().map(|exprs| all(exprs)).collect::<Result<_, _>>()?,
+            filters: self
+                .aggregates
+                .iter()
+                .map(|a| a.filter.as_ref().map(|filter| evaluate_predicate(filter, rows)).transpose())
+                .collect::<Result<_, _>>()?,
+            times: if self.with_times { times.cloned() } else { None },
+        })
+    }
+}
+
+impl Inputs {
+    /// The inputs of rows at these positions.
+    pub fn take(&self, positions: &UInt32Array) -> Result<Self, Error> {
+        let all = |columns: &[ArrayRef]| {
+            columns.iter().map(|c| Ok(take(c, positions, None)?)).collect::<Result<Vec<_>, Error>>()
+        };
+        Ok(Self {
+            rows: positions.len(),
+            keys: all(&self.keys)?,
+            arguments: self.arguments.iter().map(|columns| all(columns)).collect::<Result<_, _>>()?,
+            filters: self
+                .filters
+                .iter()
+                .map(|f| f.as_ref().map(|f| Ok::<_, Error>(take(f, positions, None)?.as_boolean().clone())).transpose())
+                .collect::<Result<_, _>>()?,
+            times: self
+                .times
+                .as_ref()
+                .map(|t| Ok::<_, Error>(take(t, positions, None)?.as_primitive::<Int64Type>().clone()))
+                .transpose()?,
+        })
+    }
+}
+
+/// Groups with their aggregates.
+pub struct GroupTable {
+    grouping: Arc<Grouping>,
+    keys: Option<Box<dyn GroupValues>>,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    /// First and last event time by group.
+    times: Vec<(i64, i64)>,
+    groups: usize,
+    ids: Vec<usize>,
+}
+
+impl GroupTable {
+    /// An empty table.
+    pub fn new(grouping: Arc<Grouping>) -> Result<Self, Error> {
+        let keys = if grouping.keys.is_empty() {
+            None
+        } else {
+            Some(new_group_values(grouping.key_schema.clone(), &GroupOrdering::None)?)
+        };
+        let accumulators = grouping.aggregates.iter().map(accumulator).collect::<Result<_, _>>()?;
+        Ok(Self { grouping, keys, accumulators, times: Vec::new(), groups: 0, ids: Vec::new() })
+    }
+
+    /// Number of groups.
+    pub fn len(&self) -> usize {
+        self.groups
+    }
+
+    /// True before the first row.
+    pub fn is_empty(&self) -> bool {
+        self.groups == 0
+    }
+
+    /// Adds rows.
+    pub fn update(&mut self, inputs: &Inputs) -> Result<(), Error> {
+        if inputs.rows == 0 {
+            return Ok(());
+        }
+        self.intern(&inputs.keys, inputs.rows)?;
+        for ((accumulator, arguments), filter) in self.accumulators.iter_mut().zip(&inputs.arguments).zip(&inputs.filters) {
+            accumulator.update_batch(arguments, &self.ids, filter.as_ref(), self.groups)?;
+        }
+        if let Some(times) = &inputs.times {
+            self.widen(times.values(), times.values());
+        }
+        Ok(())
+    }
+
+    /// Adds a partial of the same grouping.
+    pub fn merge(&mut self, partial: &RecordBatch) -> Result<(), Error> {
+        if partial.num_rows() == 0 {
+            return Ok(());
+        }
+        let mut at = self.grouping.keys.len();
+        self.intern(&partial.columns()[..at], partial.num_rows())?;
+        if self.grouping.with_times {
+            let bound = |column: usize| partial.column(column).as_primitive::<Int64Type>().clone();
+            self.widen(bound(at).values(), bound(at + 1).values());
+            at += 2;
+        }
+        for (accumulator, count) in self.accumulators.iter_mut().zip(&self.grouping.state_counts) {
+            accumulator.merge_batch(&partial.columns()[at..at + count], &self.ids, self.groups)?;
+            at += count;
+        }
+        Ok(())
+    }
+
+    /// Takes everything out as a partial; the table is empty afterwards.
+    pub fn take_partial(&mut self) -> Result<RecordBatch, Error> {
+        let (mut columns, groups) = (self.take_keys()?, self.groups);
+        if self.grouping.with_times {
+            let times = std::mem::take(&mut self.times);
+            columns.push(Arc::new(times.iter().map(|t| t.0).collect::<Int64Array>()));
+            columns.push(Arc::new(times.iter().map(|t| t.1).collect::<Int64Array>()));
+        }
+        for accumulator in &mut self.accumulators {
+            columns.extend(accumulator.state(EmitTo::All)?);
+        }
+        self.groups = 0;
+        // States come in the types of the accumulators, which for views and dictionaries may differ from the declared.
+        let columns = columns
+            .into_iter()
+            .zip(self.grouping.partial.fields())
+            .map(|(column, field)| match column.data_type() == field.data_type() {
+                true => Ok(column),
+                false => Ok(arrow::compute::cast(&column, field.data_type())?),
+            })
+            .collect::<Result<_, Error>>()?;
+        record_batch(self.grouping.partial.clone(), columns, groups)
+    }
+
+    /// A partial of everything, with the table as it was: accumulators give their state away, so it is merged back.
+    pub fn partial(&mut self) -> Result<RecordBatch, Error> {
+        let partial = self.take_partial()?;
+        self.merge(&partial)?;
+        Ok(partial)
+    }
+
+    /// Keys and results of all groups; the table is empty afterwards.
+    pub fn take_results(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), Error> {
+        let keys = self.take_keys()?;
+        let results = self.accumulators.iter_mut().map(|a| Ok(a.evaluate(EmitTo::All)?)).collect::<Result<_, Error>>()?;
+        self.times.clear();
+        self.groups = 0;
+        Ok((keys, results))
+    }
+
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        let keys = self.keys.as_ref().map_or(0, |keys| keys.size());
+        let accumulators: usize = self.accumulators.iter().map(|a| a.size()).sum();
+        keys + accumulators + self.times.capacity() * size_of::<(i64, i64)>() + self.ids.capacity() * size_of::<usize>()
+    }
+
+    /// Finds or makes the group of each row, into `self.ids`.
+    fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<(), Error> {
+        match &mut self.keys {
+            Some(values) => {
+                values.intern(keys, &mut self.ids)?;
+                self.groups = values.len();
+            }
+            None => {
+                self.ids.clear();
+                self.ids.resize(rows, 0);
+                self.groups = 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_keys(&mut self) -> Result<Vec<ArrayRef>, Error> {
+        match &mut self.keys {
+            Some(values) if self.groups > 0 => Ok(values.emit(EmitTo::All)?),
+            _ => Ok(self.grouping.key_schema.fields().iter().map(|f| arrow::array::new_empty_array(f.data_type())).collect()),
+        }
+    }
+
+    fn widen(&mut self, first: &[i64], last: &[i64]) {
+        self.times.resize(self.groups, (i64::MAX, i64::MIN));
+        for ((id, first), last) in self.ids.iter().zip(first).zip(last) {
+            let times = &mut self.times[*id];
+            *times = (times.0.min(*first), times.1.max(*last));
+        }
+    }
+}
+
+/// DataFusion's own choice: the vectorised accumulator of a function, or one plain accumulator for each group.
+fn accumulator(aggregate: &Aggregate) -> Result<Box<dyn GroupsAccumulator>, Error> {
+    let function = aggregate.function.clone();
+    if function.groups_accumulator_supported() {
+        Ok(function.create_groups_accumulator()?)
+    } else {
+        Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+    }
+}

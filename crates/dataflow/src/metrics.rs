@@ -1,0 +1,89 @@
+//! What a running dataflow counts, for people and for tests.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Counters of a dataflow, written by its threads, read by anyone.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Records read, bad ones included.
+    pub records: AtomicU64,
+    /// Their bytes before decoding.
+    pub bytes: AtomicU64,
+    /// Records dropped as bad.
+    pub bad: AtomicU64,
+    /// Rows that a window dropped as late by their partition's own watermark.
+    pub late: AtomicU64,
+    /// Rows that came after their window was published because their partition had been silent.
+    pub late_idle: AtomicU64,
+    /// Rows given to sinks.
+    pub rows_out: AtomicU64,
+    /// Windows published.
+    pub windows: AtomicU64,
+    /// Event time up to which the last published window is complete, nanoseconds; `i64::MIN` before the first.
+    pub complete_until: AtomicI64,
+    /// Bytes of state: one cell a worker, the last one for the final tier.
+    pub(crate) state: Vec<AtomicUsize>,
+    /// The most bytes of state seen at once.
+    pub peak_state: AtomicUsize,
+    /// Progress by partition.
+    pub partitions: Vec<PartitionMetrics>,
+    /// Panes and groups open at the last look, by worker.
+    pub(crate) open: Vec<Mutex<(usize, usize)>>,
+}
+
+/// Progress of one partition of a source.
+#[derive(Debug)]
+pub struct PartitionMetrics {
+    /// Name of the table.
+    pub table: String,
+    /// Number within the source.
+    pub number: i32,
+    /// Records that were there at the start, if known.
+    pub expected: Option<u64>,
+    /// Records read.
+    pub records: AtomicU64,
+    /// Where reading goes on; -1 before the first row.
+    pub position: AtomicI64,
+    /// Latest event time, nanoseconds.
+    pub latest: AtomicI64,
+}
+
+impl Metrics {
+    pub(crate) fn new(workers: usize, partitions: Vec<PartitionMetrics>) -> Self {
+        Self {
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            bad: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+            late_idle: AtomicU64::new(0),
+            rows_out: AtomicU64::new(0),
+            windows: AtomicU64::new(0),
+            complete_until: AtomicI64::new(i64::MIN),
+            state: (0..=workers).map(|_| AtomicUsize::new(0)).collect(),
+            peak_state: AtomicUsize::new(0),
+            partitions,
+            open: (0..workers).map(|_| Mutex::new((0, 0))).collect(),
+        }
+    }
+
+    /// Bytes of state held now.
+    pub fn state_bytes(&self) -> usize {
+        self.state.iter().map(|cell| cell.load(Relaxed)).sum()
+    }
+
+    /// Share of the expected records that were read, if all partitions know theirs.
+    pub fn progress(&self) -> Option<f64> {
+        let expected: u64 = self.partitions.iter().map(|p| p.expected).sum::<Option<u64>>()?;
+        let records: u64 = self.partitions.iter().map(|p| p.records.load(Relaxed)).sum();
+        (expected > 0).then(|| (records as f64 / expected as f64).min(1.0))
+    }
+
+    /// Notes the state of one cell and gives the bytes of all.
+    pub(crate) fn note_state(&self, cell: usize, bytes: usize) -> usize {
+        self.state[cell].store(bytes, Relaxed);
+        let all = self.state_bytes();
+        self.peak_state.fetch_max(all, Relaxed);
+        all
+    }
+}

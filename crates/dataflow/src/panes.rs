@@ -1,0 +1,202 @@
+//! The worker's half of a window: rows into panes.
+//!
+//! A pane is the smallest piece of event time that windows are put together from (a tumble's width, a hop's slide). A row
+//! is aggregated once, into its pane, and never looked at again. Aggregates whose result depends on the order of rows keep
+//! one state for each partition and pane, which later merge in the order of the partitions; the others keep one for the
+//! worker. So the result does not depend on how partitions are spread over workers.
+//!
+//! Bound: state grows with open panes and groups, not with rows.
+
+use crate::Error;
+use crate::batch::Batch;
+use crate::frontier::START;
+use crate::groups::{GroupTable, Grouping, Inputs};
+use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
+use hitters_planner::window::Window;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Start of the pane that a time is in. Panes are aligned to the epoch.
+pub fn pane_start(time: i64, pane: i64) -> i64 {
+    time.div_euclid(pane).saturating_mul(pane)
+}
+
+/// Width of the panes of a window, in nanoseconds.
+///
+/// Rows of one pane must always be in one session, so a session's panes must not be wider than its gap; an eighth of it
+/// lets a session be published soon after its end.
+pub fn pane_width(window: &Window) -> i64 {
+    match *window {
+        Window::Tumble { width } => width,
+        Window::Hop { slide, .. } => slide,
+        Window::Session { gap } => (gap / 8).max(1),
+    }
+}
+
+/// The watermark at which every window with a row at `latest` is complete.
+pub fn completion(window: &Window, latest: i64) -> i64 {
+    if latest == START {
+        return START;
+    }
+    let pane = pane_width(window);
+    match *window {
+        Window::Tumble { width } | Window::Hop { width, .. } => pane_start(latest, pane).saturating_add(width),
+        Window::Session { gap } => pane_start(latest.saturating_add(gap), pane).saturating_add(pane),
+    }
+}
+
+/// Rows that came too late, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    /// Late by the watermark of their own partition.
+    pub late: u64,
+    /// In time for their partition, but it had been silent, and the window was published without it.
+    pub late_idle: u64,
+}
+
+/// The state of one pane as it leaves a worker, or is saved.
+#[derive(Debug)]
+pub struct PanePartial {
+    /// Start of the pane.
+    pub pane: i64,
+    /// Place in the order in which partials of one pane merge.
+    pub slot: usize,
+    /// Groups and their states.
+    pub partial: RecordBatch,
+}
+
+/// The open panes of one window node on one worker.
+pub struct Panes {
+    grouping: Arc<Grouping>,
+    window: Window,
+    width: i64,
+    /// The one slot of commutative aggregates; otherwise the partition is the slot.
+    worker_slot: Option<usize>,
+    open: BTreeMap<(i64, usize), GroupTable>,
+    closed_until: i64,
+}
+
+impl Panes {
+    /// For worker number `worker`.
+    pub fn new(window: Window, grouping: Arc<Grouping>, worker: usize) -> Self {
+        let worker_slot = grouping.is_commutative().then_some(worker);
+        let width = pane_width(&window);
+        Self { grouping, window, width, worker_slot, open: BTreeMap::new(), closed_until: START }
+    }
+
+    /// The window.
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Adds rows of a partition; tells how many were too late.
+    pub fn add(&mut self, batch: &Batch) -> Result<Late, Error> {
+        let (late, kept) = self.drop_late(batch)?;
+        let batch = kept.as_ref().unwrap_or(batch);
+        if batch.times.is_empty() {
+            return Ok(late);
+        }
+        let inputs = self.grouping.inputs(&batch.rows, Some(&batch.times))?;
+        let times = batch.times.values();
+        let slot = self.worker_slot.unwrap_or(batch.partition);
+        let first = pane_start(times[0], self.width);
+        let end = first.saturating_add(self.width);
+        if times.iter().all(|time| (first..end).contains(time)) {
+            self.add_to_pane(first, slot, &inputs)?;
+        } else {
+            let mut by_pane: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+            for (row, time) in times.iter().enumerate() {
+                by_pane.entry(pane_start(*time, self.width)).or_default().push(row as u32);
+            }
+            for (pane, rows) in by_pane {
+                self.add_to_pane(pane, slot, &inputs.take(&UInt32Array::from(rows))?)?;
+            }
+        }
+        Ok(late)
+    }
+
+    /// Takes out every pane that ends at or before `until`. Rows for them count as late from now on.
+    pub fn close(&mut self, until: i64) -> Result<Vec<PanePartial>, Error> {
+        self.closed_until = self.closed_until.max(until);
+        let mut closed = Vec::new();
+        while let Some(entry) = self.open.first_entry() {
+            let (pane, slot) = *entry.key();
+            if pane.saturating_add(self.width) > until {
+                break;
+            }
+            closed.push(PanePartial { pane, slot, partial: entry.remove().take_partial()? });
+        }
+        Ok(closed)
+    }
+
+    /// A copy of the state.
+    pub fn save(&mut self) -> Result<Vec<PanePartial>, Error> {
+        let save = |((pane, slot), table): (&(i64, usize), &mut GroupTable)| {
+            Ok(PanePartial { pane: *pane, slot: *slot, partial: table.partial()? })
+        };
+        self.open.iter_mut().map(save).collect()
+    }
+
+    /// Adds saved state, with the time up to which panes were closed when it was saved.
+    pub fn load(&mut self, saved: &[PanePartial], closed_until: i64) -> Result<(), Error> {
+        self.closed_until = self.closed_until.max(closed_until);
+        saved.iter().try_for_each(|pane| self.table(pane.pane, pane.slot)?.merge(&pane.partial))
+    }
+
+    /// The time up to which panes are closed.
+    pub fn closed_until(&self) -> i64 {
+        self.closed_until
+    }
+
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        self.open.values().map(GroupTable::size).sum()
+    }
+
+    /// Open panes and groups in them.
+    pub fn groups(&self) -> (usize, usize) {
+        (self.open.len(), self.open.values().map(GroupTable::len).sum())
+    }
+
+    fn table(&mut self, pane: i64, slot: usize) -> Result<&mut GroupTable, Error> {
+        Ok(match self.open.entry((pane, slot)) {
+            std::collections::btree_map::Entry::Occupied(table) => table.into_mut(),
+            std::collections::btree_map::Entry::Vacant(place) => place.insert(GroupTable::new(self.grouping.clone())?),
+        })
+    }
+
+    fn add_to_pane(&mut self, pane: i64, slot: usize, inputs: &Inputs) -> Result<(), Error> {
+        self.table(pane, slot)?.update(inputs)
+    }
+
+    /// Counts late rows, and gives the others if there are late ones.
+    ///
+    /// A row is late when its pane had ended by its partition's watermark before it; a row for sessions, which have no
+    /// fixed ends, when it lies before that watermark.
+    fn drop_late(&self, batch: &Batch) -> Result<(Late, Option<Batch>), Error> {
+        let times = batch.times.values();
+        let after_closed = |time: &i64| pane_start(*time, self.width) >= self.closed_until;
+        if batch.watermarks.is_none() && times.iter().all(after_closed) {
+            return Ok((Late::default(), None));
+        }
+        let mut late = Late::default();
+        let is_session = matches!(self.window, Window::Session { .. });
+        let keep: BooleanArray = times
+            .iter()
+            .enumerate()
+            .map(|(row, time)| {
+                let end = pane_start(*time, self.width).saturating_add(self.width);
+                let watermark = batch.watermarks.as_ref().map_or(START, |w| w.value(row));
+                if end <= watermark || (is_session && *time < watermark) {
+                    late.late += 1;
+                } else if end <= self.closed_until {
+                    late.late_idle += 1;
+                } else {
+                    return Some(true);
+                }
+                Some(false)
+            })
+            .collect();
+        if late == Late::default() { Ok((late, None)) } else { Ok((late, Some(batch.filter(&keep)?))) }
+    }
+}

@@ -1,0 +1,328 @@
+//! The worker tier: reads some partitions, runs the steps before the first window, and keeps open panes.
+//!
+//! A worker is a step function: [`Worker::step`] reads at most one batch of each source and puts what the final tier
+//! should know into its output, in order. It owns no thread and asks no clock.
+
+use crate::Error;
+use crate::batch::{Batch, record_batch};
+use crate::event_time::EventTime;
+use crate::expr::{evaluate_predicate, project};
+use crate::frontier::{END, Frontier, Progress, START};
+use crate::graph::{Graph, Tier};
+use crate::metrics::Metrics;
+use crate::panes::{PanePartial, Panes, completion, pane_start, pane_width};
+use crate::source::{Poll, Reader, Rows};
+use crate::unnest::unnest;
+use arrow::array::RecordBatch;
+use hitters_planner::plan::{NodeId, NodeKind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// What a worker tells the final tier.
+#[derive(Debug)]
+pub enum Message {
+    /// Rows without a window for an input of a final step.
+    Rows {
+        /// The step.
+        node: NodeId,
+        /// Its input.
+        input: usize,
+        /// The rows.
+        rows: RecordBatch,
+    },
+    /// A closed pane.
+    Pane {
+        /// Position among the windows of the graph.
+        window: usize,
+        /// Its groups.
+        pane: PanePartial,
+    },
+    /// This worker has closed all panes of a window that end at or before a time.
+    Closed {
+        /// Position among the windows of the graph.
+        window: usize,
+        /// The time.
+        time: i64,
+        /// Number of the worker.
+        worker: usize,
+    },
+}
+
+/// When silence counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A partition without rows for so long, its log read to the end, is left out of the watermark.
+    pub idle_timeout: Duration,
+    /// When all partitions have been silent for so long, open windows are published. `None`: never.
+    pub idle_close: Option<Duration>,
+}
+
+/// A partition that a worker reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Owned {
+    /// Position among all partitions of the dataflow.
+    pub partition: usize,
+    /// Number of its source.
+    pub source: usize,
+    /// Number within the source.
+    pub number: i32,
+}
+
+struct OwnedState {
+    owned: Owned,
+    caught_up: bool,
+    ended: bool,
+    last_rows: Duration,
+}
+
+/// One worker.
+pub struct Worker {
+    number: usize,
+    graph: Arc<Graph>,
+    frontier: Arc<Frontier>,
+    metrics: Arc<Metrics>,
+    patience: Patience,
+    owned: Vec<OwnedState>,
+    /// Readers by source.
+    readers: Vec<Option<Box<dyn Reader>>>,
+    event_times: Vec<EventTime>,
+    /// By window of the graph, with the time up to which it is closed.
+    panes: Vec<(Panes, i64)>,
+    /// All partitions of the sources of each window.
+    window_partitions: Vec<Vec<usize>>,
+    output: Vec<Message>,
+    steps: u64,
+}
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Rows came.
+    Busy,
+    /// No rows came.
+    Idle,
+    /// All partitions ended and all windows are closed.
+    Finished,
+}
+
+impl Worker {
+    /// `readers` stand by source; `partitions` are those of all workers with their sources.
+    pub fn new(
+        number: usize,
+        (graph, frontier, metrics): (Arc<Graph>, Arc<Frontier>, Arc<Metrics>),
+        patience: Patience,
+        owned: Vec<Owned>,
+        readers: Vec<Option<Box<dyn Reader>>>,
+        partitions: &[Owned],
+        now: Duration,
+    ) -> Self {
+        let nodes = &graph.plan.nodes;
+        let event_times = graph.sources.iter().filter_map(|id| match &nodes[*id].kind {
+            NodeKind::Source(source) => Some(EventTime::new(source, nodes[*id].schema.clone())),
+            _ => None,
+        });
+        let event_times = event_times.collect();
+        let panes = graph.windows.iter().filter_map(|edge| match &nodes[edge.node].kind {
+            NodeKind::Window(node) => Some((Panes::new(node.window, edge.grouping.clone(), number), START)),
+            _ => None,
+        });
+        let panes = panes.collect();
+        let of_sources = |sources: &[usize]| {
+            partitions.iter().filter(|p| sources.contains(&p.source)).map(|p| p.partition).collect()
+        };
+        let window_partitions = graph.windows.iter().map(|edge| of_sources(&edge.sources)).collect();
+        let owned = owned.into_iter().map(|owned| OwnedState { owned, caught_up: false, ended: false, last_rows: now });
+        let owned = owned.collect();
+        Self {
+            number,
+            graph,
+            frontier,
+            metrics,
+            patience,
+            owned,
+            readers,
+            event_times,
+            panes,
+            window_partitions,
+            output: Vec::new(),
+            steps: 0,
+        }
+    }
+
+    /// Reads and processes one batch of each source at most, waiting up to `wait` if there is none.
+    pub fn step(&mut self, now: Duration, wait: Duration) -> Result<Step, Error> {
+        let mut busy = false;
+        let waiting = self.readers.iter().flatten().count().max(1) as u32;
+        for source in 0..self.readers.len() {
+            let Some(reader) = &mut self.readers[source] else { continue };
+            match reader.poll(wait / waiting)? {
+                Poll::Rows(rows) => {
+                    busy = true;
+                    self.take_rows(source, rows, now)?;
+                }
+                Poll::CaughtUp(number) => self.note(source, number, |state| state.caught_up = true),
+                Poll::End(number) => {
+                    self.note(source, number, |state| state.ended = true);
+                    if let Some(state) = self.find(source, number) {
+                        self.frontier.end(state.owned.partition);
+                    }
+                    if self.owned.iter().filter(|state| state.owned.source == source).all(|state| state.ended) {
+                        self.readers[source] = None;
+                    }
+                }
+                Poll::Idle => {}
+            }
+        }
+        for state in &self.owned {
+            if state.caught_up && !state.ended && now.saturating_sub(state.last_rows) >= self.patience.idle_timeout {
+                self.frontier.idle(state.owned.partition);
+            }
+        }
+        self.close(now)?;
+        self.steps += 1;
+        let finished = self.owned.iter().all(|state| state.ended) && self.panes.iter().all(|(_, closed)| *closed == END);
+        Ok(match (finished, busy) {
+            (true, _) => Step::Finished,
+            (false, true) => Step::Busy,
+            (false, false) => Step::Idle,
+        })
+    }
+
+    /// What the final tier should know, in order; empties the output.
+    pub fn take_output(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Bytes of state.
+    pub fn size(&self) -> usize {
+        self.panes.iter().map(|(panes, _)| panes.size()).sum()
+    }
+
+    /// Open panes and groups in them, over all windows.
+    pub fn groups(&self) -> (usize, usize) {
+        self.panes.iter().map(|(panes, _)| panes.groups()).fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
+    }
+
+    /// Number of steps so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// A copy of the state of each window, with the time up to which it is closed.
+    pub fn save(&mut self) -> Result<Vec<(Vec<PanePartial>, i64)>, Error> {
+        self.panes.iter_mut().map(|(panes, _)| Ok((panes.save()?, panes.closed_until()))).collect()
+    }
+
+    /// Takes saved state into a fresh worker.
+    pub fn load(&mut self, saved: &[(Vec<PanePartial>, i64)]) -> Result<(), Error> {
+        if saved.len() != self.panes.len() {
+            return Err(Error::State(format!("saved for {} windows, not {}", saved.len(), self.panes.len())));
+        }
+        self.panes.iter_mut().zip(saved).try_for_each(|((panes, _), (saved, until))| panes.load(saved, *until))
+    }
+
+    fn find(&self, source: usize, number: i32) -> Option<&OwnedState> {
+        self.owned.iter().find(|state| state.owned.source == source && state.owned.number == number)
+    }
+
+    fn note(&mut self, source: usize, number: i32, change: impl FnOnce(&mut OwnedState)) {
+        let found = self.owned.iter_mut().find(|s| s.owned.source == source && s.owned.number == number);
+        if let Some(state) = found {
+            change(state);
+        }
+    }
+
+    fn take_rows(&mut self, source: usize, rows: Rows, now: Duration) -> Result<(), Error> {
+        let number = rows.partition;
+        let Some(state) = self.find(source, number) else {
+            return Err(Error::State(format!("rows of partition {number}, which this worker does not read")));
+        };
+        let partition = state.owned.partition;
+        self.note(source, number, |state| {
+            state.caught_up = false;
+            state.last_rows = now;
+        });
+        self.metrics.records.fetch_add(rows.records, Relaxed);
+        self.metrics.bytes.fetch_add(rows.bytes, Relaxed);
+        let progress = &self.metrics.partitions[partition];
+        progress.records.fetch_add(rows.records, Relaxed);
+        progress.position.store(rows.next, Relaxed);
+        let mut bad = rows.bad;
+        let timed = self.event_times[source].apply(partition, self.frontier.watermark(partition), rows)?;
+        if !timed.rejected.is_empty() {
+            bad += timed.rejected.len() as u64;
+            if let Some(reader) = &mut self.readers[source] {
+                reader.reject(&timed.rejected)?;
+            }
+        }
+        self.metrics.bad.fetch_add(bad, Relaxed);
+        progress.latest.fetch_max(timed.latest, Relaxed);
+        self.push(self.graph.sources[source], timed.batch)?;
+        self.frontier.rows(partition, timed.watermark, timed.latest, now);
+        Ok(())
+    }
+
+    /// Hands the output of a node to those who take it.
+    fn push(&mut self, node: NodeId, batch: Batch) -> Result<(), Error> {
+        if batch.rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let graph = self.graph.clone();
+        for edge in &graph.consumers[node] {
+            let to = &graph.plan.nodes[edge.node];
+            match graph.tier(edge.node) {
+                Tier::Final => {
+                    let rows = batch.rows.clone();
+                    self.output.push(Message::Rows { node: edge.node, input: edge.input, rows });
+                }
+                Tier::Window => {
+                    let window = graph.windows.iter().position(|window| window.node == edge.node);
+                    if let Some((panes, _)) = window.and_then(|window| self.panes.get_mut(window)) {
+                        let late = panes.add(&batch)?;
+                        self.metrics.late.fetch_add(late.late, Relaxed);
+                        self.metrics.late_idle.fetch_add(late.late_idle, Relaxed);
+                    }
+                }
+                Tier::Worker => {
+                    let next = match &to.kind {
+                        NodeKind::Project(exprs) => batch.with_rows(project(exprs, &to.schema, &batch.rows)?),
+                        NodeKind::Filter(predicate) => batch.filter(&evaluate_predicate(predicate, &batch.rows)?)?,
+                        NodeKind::Unnest { column } => {
+                            let (rows, origins) = unnest(&batch.rows, *column, &to.schema)?;
+                            batch.take_times(rows, &origins)?
+                        }
+                        _ => {
+                            let columns = batch.rows.columns().to_vec();
+                            batch.with_rows(record_batch(to.schema.clone(), columns, batch.rows.num_rows())?)
+                        }
+                    };
+                    self.push(edge.node, next)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the panes that the watermarks allow to close.
+    fn close(&mut self, now: Duration) -> Result<(), Error> {
+        for (window, (panes, closed)) in self.panes.iter_mut().enumerate() {
+            let time = match self.frontier.progress(&self.window_partitions[window]) {
+                Progress::Until(END) => END,
+                // Watermarks inside a pane complete nothing.
+                Progress::Until(time) => pane_start(time, pane_width(panes.window())),
+                Progress::Silent { latest, since } => match self.patience.idle_close {
+                    Some(idle_close) if now.saturating_sub(since) >= idle_close => completion(panes.window(), latest),
+                    _ => START,
+                },
+            };
+            if time > *closed {
+                let panes = panes.close(time)?.into_iter().map(|pane| Message::Pane { window, pane });
+                self.output.extend(panes);
+                self.output.push(Message::Closed { window, time, worker: self.number });
+                *closed = time;
+            }
+        }
+        Ok(())
+    }
+}
