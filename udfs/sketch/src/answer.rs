@@ -160,7 +160,10 @@ impl Knowledge {
     /// The top `k`.
     pub(crate) fn top(mut self, k: usize) -> Result<Answer, Error> {
         if k == 0 || k > self.capacity {
-            return Err(Error::K { k, capacity: self.capacity });
+            return Err(Error::K {
+                k,
+                capacity: self.capacity,
+            });
         }
         self.sort();
         let listed = k.min(self.candidates.len());
@@ -170,7 +173,10 @@ impl Knowledge {
     /// Every item that may exceed the share `phi` of the total.
     pub(crate) fn above(mut self, phi: f64) -> Result<Answer, Error> {
         if !(phi > 0.0 && phi < 1.0) {
-            return Err(Error::Share { name: "phi", value: phi });
+            return Err(Error::Share {
+                name: "phi",
+                value: phi,
+            });
         }
         // "More than phi of the total", in integers. The product in f64 is off by a few units in its last place; widened
         // by more than that, an item at the edge is listed as possible instead of lost or declared certain.
@@ -178,8 +184,10 @@ impl Knowledge {
         let surely_below = (product * (1.0 - 8.0 * f64::EPSILON)) as u128;
         let surely_above = (product * (1.0 + 8.0 * f64::EPSILON)).ceil() as u128;
         self.sort();
-        let (mut candidates, below): (Vec<_>, Vec<_>) =
-            self.candidates.into_iter().partition(|(_, e)| u128::from(e.upper) > surely_below);
+        let (mut candidates, below): (Vec<_>, Vec<_>) = self
+            .candidates
+            .into_iter()
+            .partition(|(_, e)| u128::from(e.upper) > surely_below);
         let listed = candidates.len();
         candidates.extend(below);
         self.candidates = candidates;
@@ -187,19 +195,29 @@ impl Knowledge {
         for item in &mut answer.items {
             item.certain = u128::from(item.lower) > surely_above;
         }
-        let complete = u128::from(answer.max_missed) <= surely_below && answer.max_missed < u64::MAX;
+        let complete =
+            u128::from(answer.max_missed) <= surely_below && answer.max_missed < u64::MAX;
         answer.share = Some(Share { phi, complete });
         Ok(answer)
     }
 
     fn sort(&mut self) {
-        self.candidates
-            .sort_unstable_by(|(a, x), (b, y)| y.estimate.cmp(&x.estimate).then_with(|| a.order(b)));
+        self.candidates.sort_unstable_by(|(a, x), (b, y)| {
+            y.estimate.cmp(&x.estimate).then_with(|| a.order(b))
+        });
     }
 
     /// Lists the first `listed` candidates of a sorted list.
     fn list(self, k: usize, listed: usize) -> Answer {
-        let Knowledge { measure, capacity, total, skipped, exact, candidates, elsewhere } = self;
+        let Knowledge {
+            measure,
+            capacity,
+            total,
+            skipped,
+            exact,
+            candidates,
+            elsewhere,
+        } = self;
         // The largest upper bound after each position: backwards from `elsewhere`.
         let mut after = elsewhere;
         for (_, e) in &candidates[listed..] {
@@ -257,7 +275,11 @@ impl Knowledge {
             items,
             other: Other {
                 estimate: total.saturating_sub(estimates),
-                lower: if open { 0 } else { total.saturating_sub(uppers_sum) },
+                lower: if open {
+                    0
+                } else {
+                    total.saturating_sub(uppers_sum)
+                },
                 upper: total.saturating_sub(lowers),
             },
             share: None,
@@ -287,7 +309,13 @@ impl Answer {
     /// ```
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(256 + 112 * self.items.len());
-        let bound = |upper: u64| if upper == u64::MAX { self.total } else { u128::from(upper) };
+        let bound = |upper: u64| {
+            if upper == u64::MAX {
+                self.total
+            } else {
+                u128::from(upper)
+            }
+        };
         let _ = write!(out, r#"{{"format":1,"kind":"{}","k":{}"#, self.kind, self.k);
         if let Some(share) = self.share {
             let _ = write!(out, r#","phi":{},"complete":{}"#, share.phi, share.complete);
@@ -296,7 +324,11 @@ impl Answer {
         number(&mut out, self.total);
         out.push_str(r#","skipped":"#);
         number(&mut out, self.skipped.into());
-        let _ = write!(out, r#","exact":{},"certain_leaders":{},"max_missed":"#, self.exact, self.certain_leaders);
+        let _ = write!(
+            out,
+            r#","exact":{},"certain_leaders":{},"max_missed":"#,
+            self.exact, self.certain_leaders
+        );
         number(&mut out, bound(self.max_missed));
         out.push_str(r#","items":["#);
         for (i, item) in self.items.iter().enumerate() {
@@ -336,7 +368,11 @@ impl Estimate {
     /// The estimate as JSON: `{"estimate":3,"lower":3,"upper":3}`; integers above 2^53 are strings.
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(64);
-        for (name, value) in [("{\"estimate\":", self.estimate), (",\"lower\":", self.lower), (",\"upper\":", self.upper)] {
+        for (name, value) in [
+            ("{\"estimate\":", self.estimate),
+            (",\"lower\":", self.lower),
+            (",\"upper\":", self.upper),
+        ] {
             out.push_str(name);
             number(&mut out, value.into());
         }
@@ -375,7 +411,10 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().enumerate().fold(0u32, |bits, (i, b)| bits | u32::from(*b) << (16 - 8 * i));
+        let bits = chunk
+            .iter()
+            .enumerate()
+            .fold(0u32, |bits, (i, b)| bits | u32::from(*b) << (16 - 8 * i));
         for i in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63] as char;
             out.push(if i <= chunk.len() { digit } else { '=' });
@@ -390,7 +429,13 @@ mod tests {
 
     #[test]
     fn base64_pads_as_in_the_rfc() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
     }
@@ -416,7 +461,14 @@ mod tests {
             candidates: list
                 .iter()
                 .map(|(item, lower, estimate, upper)| {
-                    (Item::Text((*item).into()), Estimate { estimate: *estimate, lower: *lower, upper: *upper })
+                    (
+                        Item::Text((*item).into()),
+                        Estimate {
+                            estimate: *estimate,
+                            lower: *lower,
+                            upper: *upper,
+                        },
+                    )
                 })
                 .collect(),
             elsewhere,
@@ -425,7 +477,12 @@ mod tests {
 
     #[test]
     fn leaders_are_certain_only_when_nobody_can_reach_them() {
-        let list = [("a", 90, 95, 100), ("b", 50, 50, 60), ("c", 48, 49, 55), ("d", 10, 20, 30)];
+        let list = [
+            ("a", 90, 95, 100),
+            ("b", 50, 50, 60),
+            ("c", 48, 49, 55),
+            ("d", 10, 20, 30),
+        ];
         let answer = known(&list, 25, 1000).top(3).unwrap();
         // b and c can swap, but no other item reaches them: the first and the first three are certain as sets.
         assert_eq!(answer.certain_leaders, 3);
@@ -433,8 +490,18 @@ mod tests {
         assert!(answer.items.iter().all(|item| item.certain));
         let answer = known(&list, 49, 1000).top(2).unwrap();
         assert_eq!((answer.certain_leaders, answer.max_missed), (1, 55));
-        assert_eq!(answer.items.iter().map(|i| i.certain).collect::<Vec<_>>(), [true, false]);
-        assert_eq!(answer.other, Other { estimate: 855, lower: 840, upper: 860 });
+        assert_eq!(
+            answer.items.iter().map(|i| i.certain).collect::<Vec<_>>(),
+            [true, false]
+        );
+        assert_eq!(
+            answer.other,
+            Other {
+                estimate: 855,
+                lower: 840,
+                upper: 860
+            }
+        );
     }
 
     #[test]
@@ -442,8 +509,18 @@ mod tests {
         let list = [("a", 90, 95, 100), ("b", 5, 50, 60)];
         let answer = known(&list, 40, 1000).above(0.05).unwrap();
         assert_eq!(answer.items.len(), 2);
-        assert_eq!(answer.items.iter().map(|i| i.certain).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(
+            answer.items.iter().map(|i| i.certain).collect::<Vec<_>>(),
+            [true, false]
+        );
         assert!(answer.share.unwrap().complete);
-        assert!(!known(&list, 51, 1000).above(0.05).unwrap().share.unwrap().complete);
+        assert!(
+            !known(&list, 51, 1000)
+                .above(0.05)
+                .unwrap()
+                .share
+                .unwrap()
+                .complete
+        );
     }
 }

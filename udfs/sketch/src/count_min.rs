@@ -77,7 +77,12 @@ pub struct CountMinEstimate {
 impl CountMinEstimate {
     /// As JSON: `{"estimate":5,"lower":0,"upper":5,"likely_lower":5,"confidence":0.99}`; integers above 2^53 are strings.
     pub fn to_json(&self) -> String {
-        let mut out = Estimate { estimate: self.upper, lower: self.lower, upper: self.upper }.to_json();
+        let mut out = Estimate {
+            estimate: self.upper,
+            lower: self.lower,
+            upper: self.upper,
+        }
+        .to_json();
         out.pop();
         out.push_str(",\"likely_lower\":");
         number(&mut out, self.likely_lower.into());
@@ -103,22 +108,39 @@ impl CountMin {
     /// As [`new`](Self::new).
     pub fn with_seed(kind: ItemKind, epsilon: f64, delta: f64, seed: u64) -> Result<Self, Error> {
         if !(epsilon > 0.0 && epsilon < 1.0) {
-            return Err(Error::Share { name: "epsilon", value: epsilon });
+            return Err(Error::Share {
+                name: "epsilon",
+                value: epsilon,
+            });
         }
         if !(delta > 0.0 && delta < 1.0) {
-            return Err(Error::Share { name: "delta", value: delta });
+            return Err(Error::Share {
+                name: "delta",
+                value: delta,
+            });
         }
         let width = (std::f64::consts::E / epsilon).ceil();
         let depth = (1.0 / delta).ln().ceil().max(1.0) as usize;
         if width * depth as f64 > MAX_CELLS as f64 / 2.0 {
-            return Err(Error::Share { name: "epsilon", value: epsilon });
+            return Err(Error::Share {
+                name: "epsilon",
+                value: epsilon,
+            });
         }
         let log_width = (width as usize).next_power_of_two().trailing_zeros();
         Ok(Self::empty(kind, log_width, depth, Seed::new(seed)))
     }
 
     fn empty(kind: ItemKind, log_width: u32, depth: usize, seed: Seed) -> Self {
-        CountMin { kind, log_width, depth, total: 0, skipped: 0, cells: vec![0; depth << log_width], seed }
+        CountMin {
+            kind,
+            log_width,
+            depth,
+            total: 0,
+            skipped: 0,
+            cells: vec![0; depth << log_width],
+            seed,
+        }
     }
 
     /// Adds a row of text or bytes.
@@ -141,10 +163,14 @@ impl CountMin {
                 Some(weights) => weights.get(row).and_then(|w| u64::try_from(*w).ok()),
             };
             match (items, items.bytes(row), weight) {
-                (Items::Int64(values), _, Some(weight)) if self.kind == ItemKind::Int64 && row < values.len() => {
+                (Items::Int64(values), _, Some(weight))
+                    if self.kind == ItemKind::Int64 && row < values.len() =>
+                {
                     self.update_i64(values[row], weight);
                 }
-                (_, Some(bytes), Some(weight)) if self.kind != ItemKind::Int64 => self.update(bytes, weight),
+                (_, Some(bytes), Some(weight)) if self.kind != ItemKind::Int64 => {
+                    self.update(bytes, weight)
+                }
                 _ => self.skip(1),
             }
         }
@@ -173,7 +199,10 @@ impl CountMin {
 
     fn add(&mut self, hash: u64, weight: u64) {
         self.total = self.total.saturating_add(weight.into());
-        let smallest = (0..self.depth).map(|row| self.cells[self.cell(hash, row)]).min().unwrap_or(0);
+        let smallest = (0..self.depth)
+            .map(|row| self.cells[self.cell(hash, row)])
+            .min()
+            .unwrap_or(0);
         let raised = smallest.saturating_add(weight);
         for row in 0..self.depth {
             let cell = self.cell(hash, row);
@@ -182,11 +211,23 @@ impl CountMin {
     }
 
     fn read(&self, hash: u64) -> CountMinEstimate {
-        let upper = (0..self.depth).map(|row| self.cells[self.cell(hash, row)]).min().unwrap_or(u64::MAX);
+        let upper = (0..self.depth)
+            .map(|row| self.cells[self.cell(hash, row)])
+            .min()
+            .unwrap_or(u64::MAX);
         // Rounded up, so that rounding cannot make the claim stronger than it is.
         let error = (self.epsilon() * self.total as f64 * (1.0 + 1e-15)).ceil();
-        let likely_lower = if upper == u64::MAX { 0 } else { upper.saturating_sub(error as u64) };
-        CountMinEstimate { upper, lower: 0, likely_lower, confidence: 1.0 - (-(self.depth as f64)).exp() }
+        let likely_lower = if upper == u64::MAX {
+            0
+        } else {
+            upper.saturating_sub(error as u64)
+        };
+        CountMinEstimate {
+            upper,
+            lower: 0,
+            likely_lower,
+            confidence: 1.0 - (-(self.depth as f64)).exp(),
+        }
     }
 
     /// The share of the total by which an estimate exceeds the truth at most, with probability `1 - delta`: `e / width`.
@@ -206,7 +247,10 @@ impl CountMin {
         if self.seed != other.seed {
             return Err(Error::MixedSeeds);
         }
-        let (log_width, depth) = (self.log_width.min(other.log_width), self.depth.min(other.depth));
+        let (log_width, depth) = (
+            self.log_width.min(other.log_width),
+            self.depth.min(other.depth),
+        );
         self.fold(log_width, depth);
         let shift = other.log_width - log_width;
         for row in 0..depth {
@@ -227,7 +271,11 @@ impl CountMin {
         }
         let shift = self.log_width - log_width;
         self.cells.truncate(depth << self.log_width);
-        self.cells = self.cells.chunks(1 << shift).map(|group| group.iter().copied().max().unwrap_or(0)).collect();
+        self.cells = self
+            .cells
+            .chunks(1 << shift)
+            .map(|group| group.iter().copied().max().unwrap_or(0))
+            .collect();
         (self.log_width, self.depth) = (log_width, depth);
     }
 
@@ -274,7 +322,8 @@ impl CountMin {
         if magic[3] != MAGIC[3] {
             return Err(Error::Version(magic[3]));
         }
-        let kind = ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
+        let kind =
+            ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
         let (log_width, depth) = (u32::from(r.u8()?), usize::from(r.u8()?));
         let seed = Seed::new(seed);
         if r.u32()? != seed.id() {
@@ -284,7 +333,11 @@ impl CountMin {
         if log_width > 26 || depth == 0 || r.rest().len() < depth << log_width {
             return Err(Error::Corrupt("a length exceeds the bytes"));
         }
-        let mut table = CountMin { total, skipped, ..Self::empty(kind, log_width, depth, seed) };
+        let mut table = CountMin {
+            total,
+            skipped,
+            ..Self::empty(kind, log_width, depth, seed)
+        };
         for cell in &mut table.cells {
             *cell = r.varint()?;
         }

@@ -56,7 +56,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Capacity { capacity, max } => {
-                write!(f, "a capacity of {capacity} items is outside of 1 to {max}; choose one inside")
+                write!(
+                    f,
+                    "a capacity of {capacity} items is outside of 1 to {max}; choose one inside"
+                )
             }
             Error::K { k: 0, .. } => write!(f, "k is 0; ask for at least 1 item"),
             Error::K { k, capacity } => write!(
@@ -65,26 +68,47 @@ impl fmt::Display for Error {
                  or build the sketch with max_items of at least {k}"
             ),
             Error::Share { name, value } => {
-                write!(f, "{name} = {value} is outside of its range; choose a number between 0 and 1, not too close to 0")
+                write!(
+                    f,
+                    "{name} = {value} is outside of its range; choose a number between 0 and 1, not too close to 0"
+                )
             }
             Error::Memory { bytes, least } => {
-                write!(f, "{bytes} bytes are too few for that many items; give at least {least}, or ask for fewer items")
+                write!(
+                    f,
+                    "{bytes} bytes are too few for that many items; give at least {least}, or ask for fewer items"
+                )
             }
             Error::MixedKinds(a, b) => {
-                write!(f, "a sketch of {a} items does not merge with one of {b} items; cast the items to one type")
+                write!(
+                    f,
+                    "a sketch of {a} items does not merge with one of {b} items; cast the items to one type"
+                )
             }
             Error::MixedMeasures(a, b) => {
-                write!(f, "a sketch of a {a} does not merge with one of a {b}; combine only sketches of one function")
+                write!(
+                    f,
+                    "a sketch of a {a} does not merge with one of a {b}; combine only sketches of one function"
+                )
             }
             Error::MixedSeeds => {
-                write!(f, "sketches with different seeds do not merge; build all that meet with one seed")
+                write!(
+                    f,
+                    "sketches with different seeds do not merge; build all that meet with one seed"
+                )
             }
             Error::WrongSeed => {
-                write!(f, "the sketch was written under another seed; read it with the seed that it was built with")
+                write!(
+                    f,
+                    "the sketch was written under another seed; read it with the seed that it was built with"
+                )
             }
             Error::Corrupt(what) => write!(f, "not a readable sketch: {what}"),
             Error::Version(v) => {
-                write!(f, "the sketch has format version {v}, which this build does not read; upgrade the reader")
+                write!(
+                    f,
+                    "the sketch has format version {v}, which this build does not read; upgrade the reader"
+                )
             }
         }
     }

@@ -13,7 +13,12 @@
 //! Source of the step: Wang Yi's wyhash (public domain), also behind foldhash and the hash of Abseil.
 
 /// Fractional digits of pi: nothing up the sleeve.
-const PI: [u64; 4] = [0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344, 0xA409_3822_299F_31D0, 0x082E_FA98_EC4E_6C89];
+const PI: [u64; 4] = [
+    0x243F_6A88_85A3_08D3,
+    0x1319_8A2E_0370_7344,
+    0xA409_3822_299F_31D0,
+    0x082E_FA98_EC4E_6C89,
+];
 
 /// The longest string that a view holds inline.
 pub(crate) const INLINE: usize = 12;
@@ -44,14 +49,26 @@ pub(crate) struct Seed {
 impl Seed {
     pub fn new(value: u64) -> Self {
         // Seed 0 takes the digits as they are; `b` is odd, so that an integer's hash is a product by an odd number.
-        let a = if value == 0 { PI[0] } else { mix(value ^ PI[2]) };
-        let b = if value == 0 { PI[1] } else { mix(value ^ PI[3]) };
+        let a = if value == 0 {
+            PI[0]
+        } else {
+            mix(value ^ PI[2])
+        };
+        let b = if value == 0 {
+            PI[1]
+        } else {
+            mix(value ^ PI[3])
+        };
         Seed { value, a, b: b | 1 }
     }
 
     /// 32 bits that tell seeds apart and do not determine one: each id stands for 2^32 seeds.
     pub fn id(self) -> u32 {
-        if self.value == 0 { 0 } else { (mix(mix(self.value ^ PI[0]) ^ self.value) >> 32) as u32 | 1 }
+        if self.value == 0 {
+            0
+        } else {
+            (mix(mix(self.value ^ PI[0]) ^ self.value) >> 32) as u32 | 1
+        }
     }
 
     #[inline(always)]
@@ -76,7 +93,10 @@ impl Seed {
             rest = &rest[16..];
         }
         if n < 16 {
-            return fold(word(bytes, 0) ^ hash, word(bytes, n.saturating_sub(8)) ^ self.b);
+            return fold(
+                word(bytes, 0) ^ hash,
+                word(bytes, n.saturating_sub(8)) ^ self.b,
+            );
         }
         fold(word(bytes, n - 16) ^ hash, word(bytes, n - 8) ^ self.b)
     }
@@ -84,14 +104,21 @@ impl Seed {
     /// The hash of any string.
     #[inline]
     pub fn bytes(self, bytes: &[u8]) -> u64 {
-        if bytes.len() <= INLINE { self.short(view_words(bytes)) } else { self.long(bytes) }
+        if bytes.len() <= INLINE {
+            self.short(view_words(bytes))
+        } else {
+            self.long(bytes)
+        }
     }
 }
 
 /// Eight bytes at `at`, or zero where they do not exist (which the callers' lengths exclude).
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u64 {
-    match bytes.get(at..at + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) {
+    match bytes
+        .get(at..at + 8)
+        .and_then(|b| <[u8; 8]>::try_from(b).ok())
+    {
         Some(b) => u64::from_le_bytes(b),
         None => 0,
     }

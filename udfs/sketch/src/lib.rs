@@ -31,3 +31,10 @@ pub use item::{ItemKind, Items, Measure, Rows};
 pub use sizing::{MAX_CAPACITY, bound_share, max_items, memory_bytes};
 pub use space_saving::SpaceSaving;
 pub use topk::TopK;
+
+// The promises once more, with prints of three bits instead of fifteen: clashes are the rule there.
+#[cfg(test)]
+extern crate self as hitters_sketch;
+#[cfg(test)]
+#[path = "../tests/promises.rs"]
+mod clashes;

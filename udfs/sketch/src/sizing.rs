@@ -24,14 +24,23 @@ pub const MAX_CAPACITY: usize = 1 << 20;
 /// ```
 pub fn max_items(epsilon: f64, delta: f64) -> Result<usize, Error> {
     if !(epsilon > 0.0 && epsilon < 1.0) {
-        return Err(Error::Share { name: "epsilon", value: epsilon });
+        return Err(Error::Share {
+            name: "epsilon",
+            value: epsilon,
+        });
     }
     if !(delta > 0.0 && delta < 1.0) {
-        return Err(Error::Share { name: "delta", value: delta });
+        return Err(Error::Share {
+            name: "delta",
+            value: delta,
+        });
     }
     let capacity = (1.0 / epsilon).ceil();
     if capacity > MAX_CAPACITY as f64 {
-        return Err(Error::Share { name: "epsilon", value: epsilon });
+        return Err(Error::Share {
+            name: "epsilon",
+            value: epsilon,
+        });
     }
     Ok(capacity as usize)
 }

@@ -96,7 +96,10 @@ impl SpaceSaving {
     /// When the capacity is 0 or above [`MAX_CAPACITY`].
     pub fn new(kind: ItemKind, measure: Measure, capacity: usize) -> Result<Self, Error> {
         if capacity == 0 || capacity > MAX_CAPACITY {
-            return Err(Error::Capacity { capacity, max: MAX_CAPACITY });
+            return Err(Error::Capacity {
+                capacity,
+                max: MAX_CAPACITY,
+            });
         }
         Ok(SpaceSaving {
             kind,
@@ -129,11 +132,13 @@ impl SpaceSaving {
             let at = self.heap[0];
             self.floor = self.floor.max(self.counters[at as usize].upper());
             let (counters, seed) = (&self.counters, self.seed);
-            self.index.remove(at, |e| seed.bytes(&counters[e as usize].key));
+            self.index
+                .remove(at, |e| seed.bytes(&counters[e as usize].key));
             let counter = &mut self.counters[at as usize];
             (counter.key, counter.seen, counter.slack) = (item.into(), weight, self.floor);
             let counters = &self.counters;
-            self.index.insert(at, |e| seed.bytes(&counters[e as usize].key));
+            self.index
+                .insert(at, |e| seed.bytes(&counters[e as usize].key));
             self.sift_down(0);
         }
     }
@@ -153,9 +158,17 @@ impl SpaceSaving {
         match self.find(self.seed.bytes(item), item) {
             Some(at) => {
                 let counter = &self.counters[at as usize];
-                Estimate { estimate: counter.upper(), lower: counter.seen, upper: counter.upper() }
+                Estimate {
+                    estimate: counter.upper(),
+                    lower: counter.seen,
+                    upper: counter.upper(),
+                }
             }
-            None => Estimate { estimate: self.floor, lower: 0, upper: self.floor },
+            None => Estimate {
+                estimate: self.floor,
+                lower: 0,
+                upper: self.floor,
+            },
         }
     }
 
@@ -193,7 +206,11 @@ impl SpaceSaving {
                 .counters
                 .iter()
                 .map(|c| {
-                    let estimate = Estimate { estimate: c.upper(), lower: c.seen, upper: c.upper() };
+                    let estimate = Estimate {
+                        estimate: c.upper(),
+                        lower: c.seen,
+                        upper: c.upper(),
+                    };
                     (Item::from_key(self.kind, &c.key), estimate)
                 })
                 .collect(),
@@ -213,7 +230,8 @@ impl SpaceSaving {
         if self.measure != other.measure {
             return Err(Error::MixedMeasures(self.measure, other.measure));
         }
-        let mut all: Vec<(Box<[u8]>, u64, u64)> = Vec::with_capacity(self.counters.len() + other.counters.len());
+        let mut all: Vec<(Box<[u8]>, u64, u64)> =
+            Vec::with_capacity(self.counters.len() + other.counters.len());
         for c in &self.counters {
             let (seen, slack) = match other.find(self.seed.bytes(&c.key), &c.key) {
                 Some(at) => {
@@ -222,7 +240,11 @@ impl SpaceSaving {
                 }
                 None => (0, other.floor),
             };
-            all.push((c.key.clone(), c.seen.saturating_add(seen), c.slack.saturating_add(slack)));
+            all.push((
+                c.key.clone(),
+                c.seen.saturating_add(seen),
+                c.slack.saturating_add(slack),
+            ));
         }
         for o in &other.counters {
             if self.find(self.seed.bytes(&o.key), &o.key).is_none() {
@@ -253,7 +275,12 @@ impl SpaceSaving {
         w.bytes.extend_from_slice(&MAGIC);
         w.u8(self.kind.tag());
         w.u8(self.measure.tag());
-        for value in [self.capacity as u128, self.total, self.skipped.into(), self.floor.into()] {
+        for value in [
+            self.capacity as u128,
+            self.total,
+            self.skipped.into(),
+            self.floor.into(),
+        ] {
             w.varint(value);
         }
         w.varint(self.counters.len() as u128);
@@ -276,14 +303,18 @@ impl SpaceSaving {
         let mut r = Reader::new(bytes);
         let magic = r.take(4)?;
         if magic[..3] != MAGIC[..3] {
-            return Err(Error::Corrupt("it does not start like a Space-Saving summary"));
+            return Err(Error::Corrupt(
+                "it does not start like a Space-Saving summary",
+            ));
         }
         if magic[3] != MAGIC[3] {
             return Err(Error::Version(magic[3]));
         }
-        let kind = ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
+        let kind =
+            ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
         let measure = Measure::from_tag(r.u8()?).ok_or(Error::Corrupt("its measure is unknown"))?;
-        let capacity = usize::try_from(r.varint()?).map_err(|_| Error::Corrupt("a capacity is too large"))?;
+        let capacity =
+            usize::try_from(r.varint()?).map_err(|_| Error::Corrupt("a capacity is too large"))?;
         let mut summary = SpaceSaving::new(kind, measure, capacity)?;
         summary.total = r.varint128()?;
         summary.skipped = r.varint()?;
@@ -299,7 +330,10 @@ impl SpaceSaving {
                 return Err(Error::Corrupt("an integer has not eight bytes"));
             }
             let next = (key.into(), r.varint()?, r.varint()?);
-            if all.last().is_some_and(|last| by_upper_then_key(last, &next) != Ordering::Less) {
+            if all
+                .last()
+                .is_some_and(|last| by_upper_then_key(last, &next) != Ordering::Less)
+            {
                 return Err(Error::Corrupt("its counters are out of order"));
             }
             all.push(next);
@@ -341,7 +375,11 @@ impl SpaceSaving {
 
     /// Whether nothing was ever evicted: then every count is the true one.
     pub fn is_exact(&self) -> bool {
-        self.floor == 0 && self.counters.iter().all(|c| c.slack == 0 && c.seen < u64::MAX)
+        self.floor == 0
+            && self
+                .counters
+                .iter()
+                .all(|c| c.slack == 0 && c.seen < u64::MAX)
     }
 
     /// Whether no row was ever seen.
@@ -374,13 +412,18 @@ impl SpaceSaving {
         floor: u64,
         counters: Vec<(Box<[u8]>, u64, u64)>,
     ) -> Self {
-        let mut summary = SpaceSaving { total, floor, ..empty };
+        let mut summary = SpaceSaving {
+            total,
+            floor,
+            ..empty
+        };
         summary.refill(counters);
         summary
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index.find(hash, |e| &*self.counters[e as usize].key == key)
+        self.index
+            .find(hash, |e| &*self.counters[e as usize].key == key)
     }
 
     fn refill(&mut self, all: Vec<(Box<[u8]>, u64, u64)>) {
@@ -395,10 +438,16 @@ impl SpaceSaving {
     fn push(&mut self, key: Box<[u8]>, seen: u64, slack: u64) {
         let at = self.counters.len() as u32;
         let place = self.heap.len() as u32;
-        self.counters.push(Counter { key, seen, slack, place });
+        self.counters.push(Counter {
+            key,
+            seen,
+            slack,
+            place,
+        });
         self.heap.push(at);
         let (counters, seed) = (&self.counters, self.seed);
-        self.index.insert(at, |e| seed.bytes(&counters[e as usize].key));
+        self.index
+            .insert(at, |e| seed.bytes(&counters[e as usize].key));
         self.sift_up(place as usize);
     }
 
@@ -439,5 +488,7 @@ impl SpaceSaving {
 }
 
 fn by_upper_then_key(a: &(Box<[u8]>, u64, u64), b: &(Box<[u8]>, u64, u64)) -> Ordering {
-    b.1.saturating_add(b.2).cmp(&a.1.saturating_add(a.2)).then_with(|| a.0.cmp(&b.0))
+    b.1.saturating_add(b.2)
+        .cmp(&a.1.saturating_add(a.2))
+        .then_with(|| a.0.cmp(&b.0))
 }

@@ -57,7 +57,9 @@ impl<'a> Reader<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        self.take(N)?.try_into().map_err(|_| Error::Corrupt("it ends too early"))
+        self.take(N)?
+            .try_into()
+            .map_err(|_| Error::Corrupt("it ends too early"))
     }
 
     pub fn u8(&mut self) -> Result<u8, Error> {
@@ -98,7 +100,8 @@ impl<'a> Reader<'a> {
 
     /// A number of elements of at least `least` bytes each, all of which must still be there.
     pub fn count(&mut self, least: usize) -> Result<usize, Error> {
-        let count = usize::try_from(self.varint()?).map_err(|_| Error::Corrupt("a length is too large"))?;
+        let count =
+            usize::try_from(self.varint()?).map_err(|_| Error::Corrupt("a length is too large"))?;
         match count.checked_mul(least) {
             Some(bytes) if bytes <= self.rest.len() => Ok(count),
             _ => Err(Error::Corrupt("a length exceeds the bytes")),
@@ -116,6 +119,10 @@ impl<'a> Reader<'a> {
     }
 
     pub fn finish(self) -> Result<(), Error> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Error::Corrupt("bytes are left over")) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Corrupt("bytes are left over"))
+        }
     }
 }

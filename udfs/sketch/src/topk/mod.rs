@@ -1,12 +1,86 @@
-//! The hybrid.
+//! The hybrid: small, fast, mergeable, with a lower and an upper bound for every item.
+//!
+//! * [`sparse`]: every item exactly, while they are few.
+//! * [`table`]: the dense form, with the proof of its bounds. [`block`] is its fast path, [`entries`] says which items keep their keys,
+//!   [`rejects`] counts the rows that found no slot.
+//! * [`read`]: what is known about an item.
+//!
+//! [`form`] hides the width of counters, [`column`] the shape of columns, [`key`] the kind of items.
 
-use crate::{Answer, Error, Estimate, ItemKind, Items, Measure, Rows, SpaceSaving};
+mod bits;
+mod block;
+mod bytes;
+mod column;
+mod counter;
+mod dense;
+mod entries;
+mod form;
+mod key;
+mod merge;
+mod probe;
+mod project;
+mod read;
+mod rejects;
+mod shape;
+mod sparse;
+mod table;
+mod update;
+
+use column::{Integers, Strings, Views};
+use form::{Dense, table};
+use key::{Key, View};
+use shape::Shape;
+use sparse::Sparse;
+use update::Form;
+
+use crate::answer::Knowledge;
+use crate::hash::Seed;
+use crate::wire::{Reader, Writer};
+use crate::{Answer, Error, Estimate, Item, ItemKind, Items, Measure, Rows};
+
+/// First bytes of the format, and its version.
+const MAGIC: [u8; 4] = *b"HhT\x01";
+
+/// What a sketch knows besides its items.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    kind: ItemKind,
+    measure: Measure,
+    /// Whether the machine's fast path may be taken; no part of the state.
+    fast: bool,
+    shape: Shape,
+    seed: Seed,
+    total: u128,
+    skipped: u64,
+}
+
+impl Head {
+    fn skip(&mut self, rows: u64) {
+        self.skipped = self.skipped.saturating_add(rows);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Integers(Form<u64>),
+    Strings(Form<View>),
+}
+
+/// Does the same with items of either type.
+macro_rules! form {
+    ($body:expr, $form:ident => $then:expr) => {
+        match $body {
+            Body::Integers($form) => $then,
+            Body::Strings($form) => $then,
+        }
+    };
+}
 
 /// The hybrid summary: the leading items of a stream, with bounds.
 #[derive(Debug, Clone)]
 pub struct TopK {
-    inner: SpaceSaving,
-    seed: u64,
+    head: Head,
+    body: Body,
 }
 
 impl TopK {
@@ -24,54 +98,105 @@ impl TopK {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn with_seed(kind: ItemKind, measure: Measure, capacity: usize, seed: u64) -> Result<Self, Error> {
-        Ok(TopK { inner: SpaceSaving::new(kind, measure, capacity)?, seed })
+    pub fn with_seed(
+        kind: ItemKind,
+        measure: Measure,
+        capacity: usize,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        Ok(Self::of_shape(
+            kind,
+            measure,
+            Shape::of_capacity(capacity)?,
+            seed,
+        ))
+    }
+
+    /// The most precise sketch that tracks `capacity` items within `bytes` of heap, for items of up to 12 bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the capacity is out of range, or the bytes are too few for it.
+    pub fn with_memory(
+        kind: ItemKind,
+        measure: Measure,
+        capacity: usize,
+        bytes: usize,
+    ) -> Result<Self, Error> {
+        let key = if kind == ItemKind::Int64 {
+            size_of::<u64>()
+        } else {
+            size_of::<View>()
+        };
+        let width = if measure == Measure::Count { 2 } else { 4 };
+        Ok(Self::of_shape(
+            kind,
+            measure,
+            Shape::of_memory(capacity, bytes, key, width)?,
+            0,
+        ))
+    }
+
+    fn of_shape(kind: ItemKind, measure: Measure, shape: Shape, seed: u64) -> Self {
+        let body = match kind {
+            ItemKind::Int64 => Body::Integers(Form::Sparse(Sparse::new())),
+            ItemKind::Text | ItemKind::Bytes => Body::Strings(Form::Sparse(Sparse::new())),
+        };
+        TopK {
+            head: Head {
+                kind,
+                measure,
+                fast: true,
+                shape,
+                seed: Seed::new(seed),
+                total: 0,
+                skipped: 0,
+            },
+            body,
+        }
     }
 
     /// Adds a row of text or bytes. A weight of 0 changes nothing.
     pub fn update(&mut self, item: &[u8], weight: u64) {
-        self.inner.update(item, weight);
+        let TopK { head, body } = self;
+        match body {
+            Body::Strings(form) => form.add(head, View::incoming(head.seed, item), weight),
+            Body::Integers(form) if item.len() == 8 => {
+                form.add(head, u64::incoming(head.seed, item), weight)
+            }
+            Body::Integers(_) => head.skip(1),
+        }
     }
 
     /// Adds a row of an integer. A weight of 0 changes nothing.
     pub fn update_i64(&mut self, item: i64, weight: u64) {
-        self.inner.update_i64(item, weight);
+        self.update(&item.to_le_bytes(), weight);
     }
 
     /// Adds rows of a column in order: a negative weight, a row outside of the column, or a column of the wrong kind
     /// counts as skipped.
     pub fn update_batch(&mut self, items: Items<'_>, rows: Rows<'_>, weights: Option<&[i64]>) {
-        for i in 0..rows.len() {
-            let row = rows.at(i);
-            let weight = match weights {
-                None => Some(1),
-                Some(weights) => weights.get(row).and_then(|w| u64::try_from(*w).ok()),
-            };
-            match (items, items.bytes(row), weight) {
-                (Items::Int64(values), _, Some(weight)) if self.kind() == ItemKind::Int64 && row < values.len() => {
-                    self.update_i64(values[row], weight);
-                }
-                (_, Some(bytes), Some(weight)) if self.kind() != ItemKind::Int64 => self.update(bytes, weight),
-                _ => self.skip(1),
+        let TopK { head, body } = self;
+        match (body, items) {
+            (Body::Integers(form), Items::Int64(values)) => {
+                form.add_rows(head, &Integers(values), rows, weights)
             }
+            (Body::Strings(form), Items::Offsets { offsets, bytes }) => {
+                form.add_rows(head, &Strings { offsets, bytes }, rows, weights);
+            }
+            (Body::Strings(form), Items::LargeOffsets { offsets, bytes }) => {
+                form.add_rows(head, &Strings { offsets, bytes }, rows, weights);
+            }
+            (Body::Strings(form), Items::Views { views, buffers }) => {
+                form.add_rows(head, &Views { views, buffers }, rows, weights);
+            }
+            _ => head.skip(rows.len() as u64),
         }
     }
 
     /// Notes rows that are not counted: NULL items, NULL or negative weights.
     pub fn skip(&mut self, rows: u64) {
-        self.inner.skip(rows);
-    }
-
-    /// Adds another sketch's rows to this one's. Any two of one kind, measure and seed merge; the smaller capacity wins.
-    ///
-    /// # Errors
-    ///
-    /// When kind, measure or seed differ; nothing has changed then.
-    pub fn merge(&mut self, other: &TopK) -> Result<(), Error> {
-        if self.seed != other.seed {
-            return Err(Error::MixedSeeds);
-        }
-        self.inner.merge(&other.inner)
+        self.head.skip(rows);
     }
 
     /// The leading `k` items.
@@ -80,7 +205,7 @@ impl TopK {
     ///
     /// When `k` is 0 or above the capacity.
     pub fn answer(&self, k: usize) -> Result<Answer, Error> {
-        self.inner.answer(k)
+        self.knowledge().top(k)
     }
 
     /// The items above the share `phi` of the total, certain and possible.
@@ -89,22 +214,211 @@ impl TopK {
     ///
     /// When `phi` is not between 0 and 1.
     pub fn heavy_hitters(&self, phi: f64) -> Result<Answer, Error> {
-        self.inner.heavy_hitters(phi)
+        self.knowledge().above(phi)
+    }
+
+    fn knowledge(&self) -> Knowledge {
+        let kind = self.head.kind;
+        let (candidates, elsewhere) = form!(&self.body, form => match form {
+            Form::Sparse(sparse) => {
+                let exact = |(key, w): &(_, u64)| {
+                    (Item::from_key(kind, &Key::bytes(*key, &sparse.tails)), Estimate { estimate: *w, lower: *w, upper: *w })
+                };
+                (sparse.items.iter().map(exact).collect(), 0)
+            }
+            Form::Dense(dense) => table!(&*dense.settled(), table => {
+                let kept = |e: &counter::Entry<_, _>| {
+                    let estimate = Estimate { estimate: e.estimate(), lower: e.seen(), upper: e.upper() };
+                    (Item::from_key(kind, &Key::bytes(e.key, &table.tails)), estimate)
+                };
+                (table.entries.iter().map(kept).collect(), table.elsewhere())
+            }),
+        });
+        Knowledge {
+            measure: self.head.measure,
+            capacity: self.capacity(),
+            total: self.head.total,
+            skipped: self.head.skipped,
+            exact: self.is_exact(),
+            candidates,
+            elsewhere,
+        }
     }
 
     /// The bounds of any item, tracked or not.
     pub fn estimate(&self, item: &[u8]) -> Estimate {
-        self.inner.estimate(item)
+        fn of<K: Key>(form: &Form<K>, seed: Seed, item: &[u8]) -> Estimate {
+            let key = K::incoming(seed, item);
+            match form {
+                Form::Sparse(sparse) => {
+                    let weight = sparse.find(key).map_or(0, |i| sparse.items[i].1);
+                    Estimate {
+                        estimate: weight,
+                        lower: weight,
+                        upper: weight,
+                    }
+                }
+                Form::Dense(dense) => table!(&*dense.settled(), table => table.estimate(key)),
+            }
+        }
+        if self.head.kind == ItemKind::Int64 && item.len() != 8 {
+            return Estimate::default();
+        }
+        form!(&self.body, form => of(form, self.head.seed, item))
     }
 
     /// The bounds of any integer, tracked or not.
     pub fn estimate_i64(&self, item: i64) -> Estimate {
-        self.inner.estimate_i64(item)
+        if self.head.kind == ItemKind::Int64 {
+            self.estimate(&item.to_le_bytes())
+        } else {
+            Estimate::default()
+        }
     }
 
-    /// The sketch's bytes, lossless and canonical.
+    /// How many items are tracked at most.
+    pub fn capacity(&self) -> usize {
+        self.head.shape.capacity as usize
+    }
+
+    /// The weight of all rows counted.
+    pub fn total(&self) -> u128 {
+        self.head.total
+    }
+
+    /// Rows that were not counted.
+    pub fn skipped(&self) -> u64 {
+        self.head.skipped
+    }
+
+    /// Whether nothing was ever evicted: then every count is the true one.
+    pub fn is_exact(&self) -> bool {
+        form!(&self.body, form => match form {
+            Form::Sparse(sparse) => sparse.items.iter().all(|(_, weight)| *weight < u64::MAX),
+            Form::Dense(_) => false,
+        })
+    }
+
+    /// The kind of items.
+    pub fn kind(&self) -> ItemKind {
+        self.head.kind
+    }
+
+    /// What is added up.
+    pub fn measure(&self) -> Measure {
+        self.head.measure
+    }
+
+    /// Whether no row was ever seen.
+    pub fn is_empty(&self) -> bool {
+        self.head.total == 0 && self.head.skipped == 0
+    }
+
+    /// Heap bytes held; cheap to call.
+    pub fn size_bytes(&self) -> usize {
+        form!(&self.body, form => match form {
+            Form::Sparse(sparse) => sparse.size_bytes(),
+            Form::Dense(dense) => size_of_val(&**dense) + dense.size_bytes(),
+        })
+    }
+
+    /// Takes only the portable path from now on. The results are the same; tests say so.
+    #[doc(hidden)]
+    pub fn without_fast_path(mut self) -> Self {
+        self.head.fast = false;
+        self
+    }
+
+    /// Adds another sketch's rows to this one's. Any two of one kind, measure and seed merge; the coarser one wins.
+    ///
+    /// # Errors
+    ///
+    /// When kind, measure or seed differ; nothing has changed then.
+    pub fn merge(&mut self, other: &TopK) -> Result<(), Error> {
+        fn forms<K: Key>(head: &Head, mine: &mut Form<K>, theirs: &Form<K>) {
+            match (&mut *mine, theirs) {
+                (Form::Sparse(a), Form::Sparse(b)) => {
+                    a.absorb(b, head.seed);
+                    mine.thicken(head);
+                }
+                (Form::Dense(a), Form::Dense(b)) => a.absorb(b, head.shape, head.total),
+                (Form::Dense(a), Form::Sparse(b)) => {
+                    if a.shape() != head.shape {
+                        **a = a.project(head.shape);
+                    }
+                    a.absorb_sparse(b, head.total);
+                }
+                (Form::Sparse(a), Form::Dense(b)) => {
+                    let mut dense = b.project(head.shape);
+                    dense.absorb_sparse(a, head.total);
+                    *mine = Form::Dense(Box::new(dense));
+                }
+            }
+        }
+        let (a, b) = (&self.head, &other.head);
+        if a.kind != b.kind {
+            return Err(Error::MixedKinds(a.kind, b.kind));
+        }
+        if a.measure != b.measure {
+            return Err(Error::MixedMeasures(a.measure, b.measure));
+        }
+        if a.seed != b.seed {
+            return Err(Error::MixedSeeds);
+        }
+        let (total, skipped) = (
+            a.total.saturating_add(b.total),
+            a.skipped.saturating_add(b.skipped),
+        );
+        self.head = Head {
+            shape: a.shape.meet(b.shape),
+            total,
+            skipped,
+            ..a.clone()
+        };
+        match (&mut self.body, &other.body) {
+            (Body::Integers(mine), Body::Integers(theirs)) => forms(&self.head, mine, theirs),
+            (Body::Strings(mine), Body::Strings(theirs)) => forms(&self.head, mine, theirs),
+            // Excluded by the kinds above.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The sketch's bytes: lossless, and equal for equal sketches. The format is described in `src/topk/bytes.rs`.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.inner.to_bytes()
+        let head = &self.head;
+        let mut w = Writer::default();
+        w.bytes.extend_from_slice(&MAGIC);
+        w.u8(form!(&self.body, form => matches!(form, Form::Dense(_))).into());
+        w.u8(head.kind.tag());
+        w.u8(head.measure.tag());
+        w.u32(head.seed.id());
+        form!(&self.body, form => form.write(&mut w, head));
+        w.bytes
+    }
+
+    /// The compact form: a coarser sketch that keeps the best `2 k` items, with bounds that hold, and that merges like any other.
+    pub fn to_compact_bytes(&self, k: usize) -> Vec<u8> {
+        let head = Head {
+            shape: self.head.shape.compact(k),
+            ..self.head.clone()
+        };
+        fn trimmed<K: Key>(form: &Form<K>, head: &Head) -> Form<K> {
+            match form {
+                Form::Sparse(sparse) if sparse.items.len() <= head.shape.keep() => {
+                    Form::Sparse(sparse.clone())
+                }
+                Form::Sparse(sparse) => {
+                    Form::Dense(Box::new(Dense::of_sparse(sparse, head.shape, head.seed)))
+                }
+                Form::Dense(dense) => Form::Dense(Box::new(dense.project(head.shape))),
+            }
+        }
+        let body = match &self.body {
+            Body::Integers(form) => Body::Integers(trimmed(form, &head)),
+            Body::Strings(form) => Body::Strings(trimmed(form, &head)),
+        };
+        TopK { head, body }.to_bytes()
     }
 
     /// Reads a sketch of seed 0, lossless or compact.
@@ -122,57 +436,48 @@ impl TopK {
     ///
     /// When the bytes are no sketch, or of another seed.
     pub fn from_bytes_with_seed(bytes: &[u8], seed: u64) -> Result<Self, Error> {
-        Ok(TopK { inner: SpaceSaving::from_bytes(bytes)?, seed })
-    }
-
-    /// The compact form: trimmed to what an answer of `k` needs, readable and mergeable like the lossless one.
-    pub fn to_compact_bytes(&self, k: usize) -> Vec<u8> {
-        let mut trimmed = self.inner.clone();
-        if let Ok(empty) = SpaceSaving::new(self.kind(), self.measure(), k.clamp(1, self.capacity())) {
-            if trimmed.merge(&empty).is_ok() {
-                return trimmed.to_bytes();
-            }
+        let mut r = Reader::new(bytes);
+        let magic = r.take(4)?;
+        if magic[..3] != MAGIC[..3] {
+            return Err(Error::Corrupt("it does not start like a sketch"));
         }
-        trimmed.to_bytes()
-    }
-
-    /// How many items are tracked at most.
-    pub fn capacity(&self) -> usize {
-        self.inner.capacity()
-    }
-
-    /// The weight of all rows counted.
-    pub fn total(&self) -> u128 {
-        self.inner.total()
-    }
-
-    /// Rows that were not counted.
-    pub fn skipped(&self) -> u64 {
-        self.inner.skipped()
-    }
-
-    /// Whether nothing was ever evicted: then every count is the true one.
-    pub fn is_exact(&self) -> bool {
-        self.inner.is_exact()
-    }
-
-    /// The kind of items.
-    pub fn kind(&self) -> ItemKind {
-        self.inner.kind()
-    }
-
-    /// What is added up.
-    pub fn measure(&self) -> Measure {
-        self.inner.measure()
-    }
-
-    /// Whether no row was ever seen.
-    pub fn is_empty(&self) -> bool {
-        self.inner.is_empty()
-    }
-
-    /// Heap bytes held; cheap to call.
-    pub fn size_bytes(&self) -> usize {
-        self.inner.size_bytes()
+        if magic[3] != MAGIC[3] {
+            return Err(Error::Version(magic[3]));
+        }
+        let dense = match r.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Error::Corrupt("its form is unknown")),
+        };
+        let kind =
+            ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
+        let measure = Measure::from_tag(r.u8()?).ok_or(Error::Corrupt("its measure is unknown"))?;
+        let seed = Seed::new(seed);
+        if r.u32()? != seed.id() {
+            return Err(Error::WrongSeed);
+        }
+        let (body, shape, total, skipped) = match kind {
+            ItemKind::Int64 => {
+                let (form, shape, total, skipped) = Form::read(&mut r, dense, kind, seed)?;
+                (Body::Integers(form), shape, total, skipped)
+            }
+            ItemKind::Text | ItemKind::Bytes => {
+                let (form, shape, total, skipped) = Form::read(&mut r, dense, kind, seed)?;
+                (Body::Strings(form), shape, total, skipped)
+            }
+        };
+        r.finish()?;
+        Ok(TopK {
+            head: Head {
+                kind,
+                measure,
+                fast: true,
+                shape,
+                seed,
+                total,
+                skipped,
+            },
+            body,
+        })
     }
 }

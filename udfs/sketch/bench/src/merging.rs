@@ -1,0 +1,2 @@
+//! Merging.
+pub fn run(_: &crate::Options) {}

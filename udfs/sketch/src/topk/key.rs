@@ -1,0 +1,187 @@
+//! Keys as a sketch stores them: an integer is one word; a string of up to 12 bytes is the two words of its view; of a
+//! longer one the words hold the length, the first eight bytes and where the rest lies in the sketch's own `tails`.
+
+use std::cmp::Ordering;
+
+use crate::hash::{INLINE, Seed, view_words};
+
+/// Bytes of a long key that stand in its words.
+const HEAD: usize = 8;
+
+/// A key as it comes: its words, and all its bytes if it is long (else none are needed).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming<'a, K> {
+    pub hash: u64,
+    pub words: K,
+    pub bytes: &'a [u8],
+}
+
+/// A stored key.
+pub(crate) trait Key:
+    Copy + Default + PartialEq + std::fmt::Debug + 'static + Send + Sync
+{
+    /// What a key of these bytes looks like on its way in.
+    fn incoming(seed: Seed, bytes: &[u8]) -> Incoming<'_, Self>;
+    /// Stores a key, its tail behind the others.
+    fn store(words: Self, bytes: &[u8], tails: &mut Vec<u8>) -> Self;
+    /// Whether a stored key is the incoming one, compared in full.
+    fn is<'a>(self, tails: &[u8], words: Self, bytes: impl FnOnce() -> &'a [u8]) -> bool;
+    /// Whether incoming words are those of a long key.
+    fn is_long(self) -> bool;
+    /// The part of a stored key that stands in `tails`.
+    fn tail(self, tails: &[u8]) -> &[u8];
+    /// The same key with its tail moved.
+    fn moved(self, from: &[u8], to: &mut Vec<u8>) -> Self;
+    /// All bytes of a stored key.
+    fn bytes(self, tails: &[u8]) -> Vec<u8>;
+    /// The hash of a stored key.
+    fn hash(self, tails: &[u8], seed: Seed) -> u64;
+    /// Orders stored keys by their bytes.
+    fn order(self, tails: &[u8], other: Self, other_tails: &[u8]) -> Ordering {
+        self.bytes(tails).cmp(&other.bytes(other_tails))
+    }
+}
+
+impl Key for u64 {
+    fn incoming(seed: Seed, bytes: &[u8]) -> Incoming<'_, u64> {
+        let words = bytes.try_into().map_or(0, u64::from_le_bytes);
+        Incoming {
+            hash: seed.integer(words),
+            words,
+            bytes: &[],
+        }
+    }
+
+    fn store(words: u64, _: &[u8], _: &mut Vec<u8>) -> u64 {
+        words
+    }
+
+    #[inline(always)]
+    fn is<'a>(self, _: &[u8], words: u64, _: impl FnOnce() -> &'a [u8]) -> bool {
+        self == words
+    }
+
+    #[inline(always)]
+    fn is_long(self) -> bool {
+        false
+    }
+
+    fn tail(self, _: &[u8]) -> &[u8] {
+        &[]
+    }
+
+    fn moved(self, _: &[u8], _: &mut Vec<u8>) -> u64 {
+        self
+    }
+
+    fn bytes(self, _: &[u8]) -> Vec<u8> {
+        self.to_le_bytes().to_vec()
+    }
+
+    fn hash(self, _: &[u8], seed: Seed) -> u64 {
+        seed.integer(self)
+    }
+}
+
+/// The words of a string.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct View(pub [u64; 2]);
+
+impl View {
+    #[inline(always)]
+    fn length(self) -> usize {
+        self.0[0] as u32 as usize
+    }
+
+    #[inline(always)]
+    fn offset(self) -> usize {
+        (self.0[1] >> 32) as usize
+    }
+}
+
+impl Key for View {
+    fn incoming(seed: Seed, bytes: &[u8]) -> Incoming<'_, View> {
+        let words = view_words(bytes);
+        if bytes.len() <= INLINE {
+            Incoming {
+                hash: seed.short(words),
+                words: View(words),
+                bytes: &[],
+            }
+        } else {
+            Incoming {
+                hash: seed.long(bytes),
+                words: View(words),
+                bytes,
+            }
+        }
+    }
+
+    fn store(words: View, bytes: &[u8], tails: &mut Vec<u8>) -> View {
+        if words.length() <= INLINE {
+            return words;
+        }
+        let offset = tails.len() as u64;
+        let tail = bytes.get(HEAD..).unwrap_or_default();
+        if tails.capacity() - tails.len() < tail.len() {
+            // In small steps: a doubling would cost more than the keys.
+            tails.reserve_exact(tail.len() + tails.len() / 8 + 32);
+        }
+        tails.extend_from_slice(tail);
+        View([words.0[0], words.0[1] & 0xFFFF_FFFF | offset << 32])
+    }
+
+    #[inline(always)]
+    fn is<'a>(self, tails: &[u8], words: View, bytes: impl FnOnce() -> &'a [u8]) -> bool {
+        let (head, next) = (self.0[0] ^ words.0[0], self.0[1] ^ words.0[1]);
+        if words.length() <= INLINE {
+            return head | next == 0;
+        }
+        head == 0 && next as u32 == 0 && bytes().get(HEAD..) == Some(self.tail(tails))
+    }
+
+    #[inline(always)]
+    fn is_long(self) -> bool {
+        self.length() > INLINE
+    }
+
+    #[inline]
+    fn tail(self, tails: &[u8]) -> &[u8] {
+        if self.length() <= INLINE {
+            return &[];
+        }
+        tails
+            .get(self.offset()..self.offset() + self.length() - HEAD)
+            .unwrap_or_default()
+    }
+
+    fn moved(self, from: &[u8], to: &mut Vec<u8>) -> View {
+        if self.length() <= INLINE {
+            return self;
+        }
+        let offset = to.len() as u64;
+        to.extend_from_slice(self.tail(from));
+        View([self.0[0], self.0[1] & 0xFFFF_FFFF | offset << 32])
+    }
+
+    fn bytes(self, tails: &[u8]) -> Vec<u8> {
+        let mut view = [0u8; 16];
+        view[..8].copy_from_slice(&self.0[0].to_le_bytes());
+        view[8..].copy_from_slice(&self.0[1].to_le_bytes());
+        if self.length() <= INLINE {
+            return view[4..4 + self.length()].to_vec();
+        }
+        let mut bytes = Vec::with_capacity(self.length());
+        bytes.extend_from_slice(&view[4..4 + HEAD]);
+        bytes.extend_from_slice(self.tail(tails));
+        bytes
+    }
+
+    fn hash(self, tails: &[u8], seed: Seed) -> u64 {
+        if self.length() <= INLINE {
+            seed.short(self.0)
+        } else {
+            seed.long(&self.bytes(tails))
+        }
+    }
+}
