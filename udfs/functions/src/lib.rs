@@ -1,1 +1,70 @@
-//! Placeholder.
+//! The SQL functions of Hitters: heavy hitters and Count-Min over sketches, and parts of JSON.
+//!
+//! Arrow in, Arrow out: aggregates and scalars of DataFusion, for whatever plans and runs them. Nothing here knows windows,
+//! event time, threads or I/O.
+//!
+//! ```sql
+//! SELECT approx_top_k(page, 10) FROM hits;                                   -- the answer at once
+//! SELECT region, approx_top_k_accumulate(page, 1024) AS s FROM hits GROUP BY region;   -- sketches to keep,
+//! SELECT approx_top_k_estimate(approx_top_k_combine(s), 10) FROM sketches;   -- to combine and to ask
+//! ```
+//!
+//! # Types
+//!
+//! TEXT comes out as `Utf8View`, BYTEA as `BinaryView`. An item may be of any type that is one value: text and bytes are
+//! counted as they are, integers as BIGINT, anything else by its SQL text. Weights are BIGINT.
+//!
+//! # Rows that do not count
+//!
+//! A NULL item, a NULL or a negative weight: the row is skipped, and the answer's `skipped` counts it. Rows that a
+//! `FILTER (WHERE ...)` drops leave no trace.
+//!
+//! # Order and state
+//!
+//! A sketch is a function of the sequence of its group's rows: where batches are cut changes no byte. The state of a group is
+//! one BYTEA; state, merge into an empty accumulator, go on gives the bytes of never having stopped.
+//!
+//! # Errors
+//!
+//! Wrong calls are `DataFusionError::Plan`: types while the logical plan is made, literals (`k`, `max_items`, `epsilon`,
+//! `delta`) when the accumulator of an aggregate is created, which a planner does once for this check ([`check`]). Wrong data,
+//! such as bytes that are no sketch, are `DataFusionError::Execution`. All begin with the function's name.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod aggregate;
+mod argument;
+mod lookup;
+mod manual;
+mod scalar;
+mod top_k;
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+
+/// All aggregate functions.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    top_k::aggregates()
+}
+
+/// All scalar functions over sketches. Those over JSON are in [`json_functions`].
+pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    top_k::scalars()
+}
+
+/// Checks the literals of an aggregate call, as creating its accumulator does: a planner calls it once, so that a wrong `k`
+/// is an error of the plan and not of the first row.
+///
+/// # Errors
+///
+/// The function's own error for the call.
+pub fn check(call: &AggregateFunctionExpr) -> Result<()> {
+    if call.groups_accumulator_supported() {
+        call.create_groups_accumulator().map(drop)
+    } else {
+        call.create_accumulator().map(drop)
+    }
+}
