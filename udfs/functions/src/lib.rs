@@ -34,6 +34,9 @@
 
 mod aggregate;
 mod argument;
+mod cost;
+mod count_min;
+mod json;
 mod lookup;
 mod manual;
 mod scalar;
@@ -42,17 +45,49 @@ mod top_k;
 use std::sync::Arc;
 
 use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
+pub use cost::{Bound, Cost, cost, cost_of};
+
 /// All aggregate functions.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    top_k::aggregates()
+    let mut all = top_k::aggregates();
+    all.extend(count_min::aggregates());
+    all
 }
 
-/// All scalar functions over sketches. Those over JSON are in [`json_functions`].
+/// All scalar functions of this crate: those over sketches, and those by JSONPath.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    top_k::scalars()
+    let mut all = top_k::scalars();
+    all.extend(count_min::scalars());
+    all.extend(json::path_functions());
+    all
+}
+
+/// All functions over JSON: those by JSONPath, and those of `datafusion-functions-json`, whose operators (`->`, `->>`, `?`)
+/// come with [`register`] only.
+pub fn json_functions() -> Vec<Arc<ScalarUDF>> {
+    let mut all = json::path_functions();
+    all.extend(json::get_functions());
+    all
+}
+
+/// Registers everything: aggregates, scalars, JSON functions with their operators and rewrites.
+///
+/// # Errors
+///
+/// When the registry takes no functions, no planners of operators, or no rewrites.
+pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    datafusion_functions_json::register_all(registry)?;
+    for function in scalar_functions() {
+        registry.register_udf(function)?;
+    }
+    for function in aggregate_functions() {
+        registry.register_udaf(function)?;
+    }
+    Ok(())
 }
 
 /// Checks the literals of an aggregate call, as creating its accumulator does: a planner calls it once, so that a wrong `k`

@@ -142,6 +142,15 @@ pub(crate) trait Summary: Debug + Send + Sync + 'static {
         }
         Ok(())
     }
+
+    /// Merges rows that are sketches, in their order.
+    fn merge_rows(&self, cell: &mut Cell<Self::Sketch>, batch: &Batch<'_>, rows: Rows<'_>) -> Result<()> {
+        let mut merge = |row: usize| self.merge_bytes(cell, batch.items.bytes(row).unwrap_or_default());
+        match rows {
+            Rows::All(mut rows) => rows.try_for_each(merge),
+            Rows::Indices(rows) => rows.iter().try_for_each(|row| merge(*row as usize)),
+        }
+    }
 }
 
 /// An aggregate of SQL: how it is called.

@@ -1,6 +1,7 @@
 //! The common part of all scalar functions: coercion, checks of literals while planning, and rows.
 
 mod arguments;
+mod sketches;
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -14,6 +15,7 @@ use datafusion::logical_expr::{
 };
 
 pub(crate) use arguments::Arguments;
+pub(crate) use sketches::Sketches;
 
 /// A scalar function of SQL.
 pub(crate) trait Function: Debug + Copy + Eq + Hash + Send + Sync + 'static {

@@ -82,11 +82,7 @@ impl Summary for Combine {
     }
 
     fn update(&self, cell: &mut Cell<TopK>, batch: &Batch<'_>, rows: Rows<'_>) -> Result<()> {
-        let mut merge = |row: usize| self.merge_bytes(cell, batch.items.bytes(row).unwrap_or_default());
-        match rows {
-            Rows::All(mut rows) => rows.try_for_each(merge),
-            Rows::Indices(rows) => rows.iter().try_for_each(|row| merge(*row as usize)),
-        }
+        self.merge_rows(cell, batch, rows)
     }
 
     fn skip(&self, _: &mut Cell<TopK>, _: u64) -> Result<()> {

@@ -8,11 +8,10 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Documentation, ScalarUDF};
 use hitters_sketch::MAX_CAPACITY;
 
-use super::sketches::Sketches;
 use crate::aggregate::{Output, Value};
 use crate::argument::{self, run_error};
 use crate::manual;
-use crate::scalar::{Arguments, Function, scalar};
+use crate::scalar::{Arguments, Function, Sketches, scalar};
 
 const NAME: &str = "approx_top_k_estimate";
 
@@ -48,7 +47,7 @@ impl Function for TopKEstimate {
     }
 
     fn evaluate(&self, arguments: &Arguments) -> Result<ArrayRef> {
-        let mut sketches = Sketches::new(NAME, arguments);
+        let mut sketches = Sketches::new(arguments, |bytes| super::read(NAME, bytes));
         Output::Answer.array((0..arguments.rows()).map(|row| {
             let (Some(sketch), false) = (sketches.row(row)?, arguments.is_null(1, row)) else {
                 return Ok(None);

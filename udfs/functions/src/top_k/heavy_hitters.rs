@@ -7,11 +7,10 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Documentation, ScalarUDF};
 
-use super::sketches::Sketches;
 use crate::aggregate::{Output, Value};
 use crate::argument::{self, run_error};
 use crate::manual;
-use crate::scalar::{Arguments, Function, scalar};
+use crate::scalar::{Arguments, Function, Sketches, scalar};
 
 const NAME: &str = "approx_heavy_hitters";
 
@@ -47,7 +46,7 @@ impl Function for HeavyHitters {
     }
 
     fn evaluate(&self, arguments: &Arguments) -> Result<ArrayRef> {
-        let mut sketches = Sketches::new(NAME, arguments);
+        let mut sketches = Sketches::new(arguments, |bytes| super::read(NAME, bytes));
         Output::Answer.array((0..arguments.rows()).map(|row| {
             let (Some(sketch), false) = (sketches.row(row)?, arguments.is_null(1, row)) else {
                 return Ok(None);

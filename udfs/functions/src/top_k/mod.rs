@@ -8,7 +8,6 @@ mod count_estimate;
 mod estimate;
 mod heavy_hitters;
 mod max_items;
-mod sketches;
 mod summary;
 
 use std::sync::Arc;
