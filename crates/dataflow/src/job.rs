@@ -13,7 +13,7 @@ use crate::source::{SourceFactory, Start};
 use crate::worker::{Message, Owned, Patience, Step, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hitters_planner::plan::{NodeKind, Plan};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -100,14 +100,7 @@ impl Job {
             let mut source = sources.open(node)?;
             for partition in source.partitions()? {
                 owned.push(Owned { partition: owned.len(), source: number, number: partition.number });
-                progress.push(PartitionMetrics {
-                    table: node.table.name.clone(),
-                    number: partition.number,
-                    expected: partition.rows,
-                    records: AtomicU64::new(0),
-                    position: AtomicI64::new(-1),
-                    latest: AtomicI64::new(i64::MIN),
-                });
+                progress.push(PartitionMetrics::new(node.table.name.clone(), partition.number, partition.rows));
             }
             opened.push(source);
         }

@@ -21,7 +21,7 @@ pub struct Merge {
     grouping: Arc<Grouping>,
     width: i64,
     /// Partials that wait for their pane to close, by pane and slot.
-    waiting: BTreeMap<(i64, usize), RecordBatch>,
+    waiting: BTreeMap<(i64, usize), Vec<RecordBatch>>,
     waiting_bytes: usize,
     shape: Shape,
     publisher: Publisher,
@@ -57,7 +57,7 @@ impl Merge {
     /// Takes a pane that a worker closed.
     pub fn add(&mut self, pane: PanePartial) {
         self.waiting_bytes += pane.partial.get_array_memory_size();
-        self.waiting.insert((pane.pane, pane.slot), pane.partial);
+        self.waiting.entry((pane.pane, pane.slot)).or_default().push(pane.partial);
     }
 
     /// Every worker has closed its panes up to `time`: publishes what is complete by then.
@@ -91,7 +91,9 @@ impl Merge {
         let mut saved: Vec<Saved> = self
             .waiting
             .iter()
-            .map(|((pane, slot), rows)| Saved { tag: (*pane, *slot as i64), rows: rows.clone() })
+            .flat_map(|((pane, slot), partials)| {
+                partials.iter().map(|rows| Saved { tag: (*pane, *slot as i64), rows: rows.clone() })
+            })
             .collect();
         match &mut self.shape {
             Shape::Tumble => {}
@@ -139,9 +141,10 @@ impl Merge {
         }
         let mut table = GroupTable::new(self.grouping.clone())?;
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 == pane) {
-            let partial = entry.remove();
-            self.waiting_bytes -= partial.get_array_memory_size();
-            table.merge(&partial)?;
+            for partial in entry.remove() {
+                self.waiting_bytes -= partial.get_array_memory_size();
+                table.merge(&partial)?;
+            }
         }
         Ok(Some((pane, table)))
     }

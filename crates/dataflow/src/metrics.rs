@@ -49,8 +49,17 @@ pub struct PartitionMetrics {
     pub latest: AtomicI64,
 }
 
+impl PartitionMetrics {
+    /// Of a partition that has not been read yet.
+    pub fn new(table: String, number: i32, expected: Option<u64>) -> Self {
+        let (records, position, latest) = (AtomicU64::new(0), AtomicI64::new(-1), AtomicI64::new(i64::MIN));
+        Self { table, number, expected, records, position, latest }
+    }
+}
+
 impl Metrics {
-    pub(crate) fn new(workers: usize, partitions: Vec<PartitionMetrics>) -> Self {
+    /// For so many workers.
+    pub fn new(workers: usize, partitions: Vec<PartitionMetrics>) -> Self {
         Self {
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
