@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What the end-to-end tests stand on: real services, started for a test and stopped after it.
+
+pub mod services;

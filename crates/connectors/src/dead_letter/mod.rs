@@ -1,0 +1,89 @@
+//! Dead letters: rows that were dropped as bad, kept for people to look at and to send again.
+//!
+//! A letter is one JSON object: `table`, `source` (file or topic), `partition` (`null` for files), `position` (offset or
+//! line, counted from 1), `reason`, and `payload` as text, or `payload_base64` if the bytes are not UTF-8. Letters to a
+//! file are written at once; letters to a topic have arrived when [`DeadLetters::flush`] returns.
+
+use crate::kafka::{Delivery, Servers};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// Where dead letters go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeadLetter {
+    /// Appended to this file, one a line.
+    File(PathBuf),
+    /// Sent to a Kafka topic.
+    Topic {
+        /// `host:port,host:port`.
+        bootstrap_servers: String,
+        /// The topic.
+        topic: String,
+        /// Further settings of librdkafka.
+        client_configs: Vec<(String, String)>,
+    },
+}
+
+/// An open target, shared by the readers of a run.
+#[derive(Debug)]
+pub(crate) struct DeadLetters(Mutex<Target>);
+
+#[derive(Debug)]
+enum Target {
+    File(File, PathBuf),
+    Topic(Delivery),
+}
+
+impl DeadLetters {
+    /// Opens the target.
+    pub(crate) fn open(target: &DeadLetter, run: &crate::RunOptions) -> Result<Self, String> {
+        let target = match target {
+            DeadLetter::File(path) => {
+                let file = File::options().append(true).create(true).open(path);
+                Target::File(file.map_err(|e| format!("cannot open the dead letter file '{}': {e}", path.display()))?, path.clone())
+            }
+            DeadLetter::Topic { bootstrap_servers, topic, client_configs } => {
+                let servers = Servers { bootstrap: bootstrap_servers.clone(), settings: client_configs.clone() };
+                Target::Topic(Delivery::open(&servers, topic, None, run)?)
+            }
+        };
+        Ok(Self(Mutex::new(target)))
+    }
+
+    /// Keeps one row.
+    pub(crate) fn write(
+        &self,
+        table: &str,
+        source: &str,
+        partition: Option<i32>,
+        position: i64,
+        payload: &[u8],
+        reason: &str,
+    ) -> Result<(), String> {
+        let mut letter = json!({"table": table, "source": source, "partition": partition, "position": position, "reason": reason});
+        match std::str::from_utf8(payload) {
+            Ok(text) => letter["payload"] = text.into(),
+            Err(_) => letter["payload_base64"] = BASE64_STANDARD.encode(payload).into(),
+        }
+        // A panic of another reader leaves a whole letter or none, so the target is still good.
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Target::File(file, path) => {
+                file.write_all(format!("{letter}\n").as_bytes()).map_err(|e| format!("writing '{}': {e}", path.display()))
+            }
+            Target::Topic(delivery) => delivery.send(None, letter.to_string().as_bytes(), None),
+        }
+    }
+
+    /// Waits until every letter has arrived.
+    pub(crate) fn flush(&self) -> Result<(), String> {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Target::File(..) => Ok(()),
+            Target::Topic(delivery) => delivery.flush(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Messages to one topic, each acknowledged: for the sink, for dead letters and for `hitters generate`.
+//!
+//! A message is lost only with an error. While no broker answers, sending and flushing wait (and say so); refusals (a message
+//! too large, no permission) are kept as the error of the next call.
+
+use super::client::{Servers, Watch, check_topic, metadata};
+use crate::run::RunOptions;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use std::fmt;
+use std::time::Duration;
+
+/// Settings of every producer; the user's go over them.
+const SETTINGS: [(&str, &str); 3] = [("enable.idempotence", "true"), ("linger.ms", "5"), ("queue.buffering.max.messages", "500000")];
+
+/// Waits for brokers in steps of this, to look at errors in between.
+const STEP: Duration = Duration::from_millis(500);
+
+/// A producer for one topic.
+pub(crate) struct Delivery {
+    producer: BaseProducer<Watch>,
+    watch: Watch,
+    topic: String,
+    partitions: usize,
+    /// Messages go out in transactions, one from flush to flush.
+    transactional: bool,
+    begun: bool,
+    timeout: Duration,
+    sent: u32,
+}
+
+impl ProducerContext for Watch {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => self.alive(),
+            Err((error, _)) => self.lose(error.to_string()),
+        }
+    }
+}
+
+impl Delivery {
+    /// Connects and makes sure that the topic is there. `transaction` is the transactional id, if there is one.
+    pub(crate) fn open(servers: &Servers, topic: &str, transaction: Option<&str>, run: &RunOptions) -> Result<Self, String> {
+        let watch = Watch::new(&servers.bootstrap, &run.reporter);
+        let mut settings = SETTINGS.to_vec();
+        match transaction {
+            Some(id) => settings.push(("transactional.id", id)),
+            // Never gives up by itself: an outage is waited out.
+            None => settings.push(("message.timeout.ms", "0")),
+        }
+        let producer: BaseProducer<Watch> = servers.create(&settings, &watch)?;
+        let timeout = run.start_timeout.0;
+        let serve = || producer.poll(Duration::ZERO);
+        let mut found = check_topic(metadata(producer.client(), serve, Some(topic), timeout)?, topic, &watch);
+        // The first question makes the topic where the broker is set to do so, which takes it a moment.
+        for _ in 0..4 {
+            if found.is_ok() {
+                break;
+            }
+            std::thread::sleep(STEP);
+            found = check_topic(metadata(producer.client(), serve, Some(topic), timeout)?, topic, &watch);
+        }
+        let partitions = found?.topics().first().map_or(0, |topic| topic.partitions().len());
+        let transactional = transaction.is_some();
+        if transactional {
+            producer.init_transactions(timeout).map_err(|error| format!("transactions cannot begin: {error}"))?;
+        }
+        Ok(Self { producer, watch, topic: topic.to_string(), partitions, transactional, begun: false, timeout, sent: 0 })
+    }
+
+    pub(crate) fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    /// Sends a message to the partition of its key (without a key: to any).
+    pub(crate) fn send(&mut self, key: Option<&[u8]>, payload: &[u8], timestamp: Option<i64>) -> Result<(), String> {
+        self.send_to(None, key, payload, timestamp)
+    }
+
+    /// Sends a message. It is copied, and on its way when this returns; waits while the queue is full.
+    pub(crate) fn send_to(&mut self, partition: Option<i32>, key: Option<&[u8]>, payload: &[u8], timestamp: Option<i64>) -> Result<(), String> {
+        if self.transactional && !self.begun {
+            self.producer.begin_transaction().map_err(|error| format!("a transaction cannot begin: {error}"))?;
+            self.begun = true;
+        }
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(payload);
+        record.key = key;
+        record.partition = partition;
+        record.timestamp = timestamp;
+        while let Err((error, same)) = self.producer.send(record) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(self.explain(&error));
+            }
+            record = same;
+            self.producer.poll(Duration::from_millis(10));
+            self.check()?;
+        }
+        // Acknowledgements wait in a queue of events; taking them now and then keeps it short.
+        self.sent = self.sent.wrapping_add(1);
+        if self.sent % 4096 == 0 {
+            self.producer.poll(Duration::ZERO);
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every message is acknowledged (and the transaction committed).
+    pub(crate) fn flush(&mut self) -> Result<(), String> {
+        while let Err(error) = self.producer.flush(STEP) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) {
+                return Err(self.explain(&error));
+            }
+            self.check()?;
+        }
+        self.check()?;
+        if self.begun {
+            while let Err(error) = self.producer.commit_transaction(self.timeout) {
+                match &error {
+                    KafkaError::Transaction(what) if what.is_retriable() => self.watch.remind(),
+                    _ => return Err(format!("the transaction cannot be committed, its rows stay invisible: {error}")),
+                }
+            }
+            self.begun = false;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.watch.remind();
+        if let Some(reason) = self.watch.lost() {
+            return Err(format!("topic '{}' at {} did not take a message: {reason}", self.topic, self.watch.servers()));
+        }
+        match self.producer.client().fatal_error() {
+            Some((code, reason)) => Err(format!("topic '{}' at {}: {code}: {reason}", self.topic, self.watch.servers())),
+            None => Ok(()),
+        }
+    }
+
+    fn explain(&self, error: &KafkaError) -> String {
+        format!("topic '{}' at {}: {error}", self.topic, self.watch.servers())
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}

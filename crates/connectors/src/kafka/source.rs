@@ -1,0 +1,139 @@
+//! A topic being read: fixes where the run begins and ends, and hands out readers.
+
+use super::batch::Queue;
+use super::client::{Client, Watch, serve};
+use super::offsets::{Log, Offsets, gone};
+use super::reader::{KafkaReader, Part};
+use super::{KafkaTable, Role};
+use crate::bad::BadRows;
+use crate::rows::RowDecoder;
+use crate::run::{Bound, RunOptions};
+use hitters_dataflow::Error;
+use hitters_dataflow::source::{Partition, Reader, Source, Start};
+use hitters_planner::plan::SourceNode;
+use hitters_planner::table::Table;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Messages taken from librdkafka at once.
+const BATCH: usize = 8192;
+
+/// Settings that make a consumer fast and small; the user's go over them.
+///
+/// `fetch.queue.backoff.ms`: with the default of a second a fast reader starves four fifths of its time. The queue limits
+/// keep what was fetched and not yet read to some ten thousand messages a partition; a message costs about 300 bytes there
+/// besides its own.
+pub(crate) const SETTINGS: [(&str, &str); 6] = [
+    ("enable.auto.commit", "false"),
+    ("enable.partition.eof", "true"),
+    ("auto.offset.reset", "error"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("queued.min.messages", "10000"),
+    ("queued.max.messages.kbytes", "16384"),
+];
+
+/// A Kafka table being read.
+pub(crate) struct KafkaSource {
+    table: KafkaTable,
+    sql: Arc<Table>,
+    stored: Vec<usize>,
+    arrival: bool,
+    bad: BadRows,
+    run: RunOptions,
+    logs: Option<BTreeMap<i32, Log>>,
+}
+
+impl KafkaSource {
+    pub(crate) fn open(node: &SourceNode, table: &KafkaTable, bad: BadRows, run: &RunOptions) -> Result<Self, Error> {
+        Ok(Self {
+            table: table.clone(),
+            sql: node.table.clone(),
+            stored: node.stored.clone(),
+            arrival: node.event_time.is_none(),
+            bad,
+            run: run.clone(),
+            logs: None,
+        })
+    }
+
+    fn client(&self) -> Result<(Client, Watch), Error> {
+        let watch = Watch::new(&self.table.servers.bootstrap, &self.run.reporter);
+        let committed = matches!(self.table.role, Role::Source { committed: true, .. });
+        let mut settings = SETTINGS.to_vec();
+        settings.push(("isolation.level", if committed { "read_committed" } else { "read_uncommitted" }));
+        let client = self.table.servers.create(&settings, &watch).map_err(|message| self.bad.error(message))?;
+        Ok((client, watch))
+    }
+
+    /// The logs with the bounds of this run, asked for once.
+    fn logs(&mut self) -> Result<&BTreeMap<i32, Log>, Error> {
+        if self.logs.is_none() {
+            self.logs = Some(self.ask()?);
+        }
+        Ok(self.logs.get_or_insert_default())
+    }
+
+    fn ask(&self) -> Result<BTreeMap<i32, Log>, Error> {
+        let (client, watch) = self.client()?;
+        let Role::Source { from, group, .. } = &self.table.role else { return Ok(BTreeMap::new()) };
+        let offsets = Offsets { client: &client, servers: &self.table.servers, watch: &watch, topic: &self.table.topic, timeout: self.run.start_timeout.0 };
+        let ask = || {
+            let mut logs = offsets.logs()?;
+            match self.run.from {
+                Some(bound) => offsets.bound(&mut logs, bound, |log, offset| log.start = offset)?,
+                None => offsets.start(&mut logs, *from, group.as_deref())?,
+            }
+            match self.run.to {
+                Some(bound) => offsets.bound(&mut logs, bound, |log, offset| log.end = Some(offset))?,
+                None if self.run.is_bounded() => offsets.bound(&mut logs, Bound::Latest, |log, offset| log.end = Some(offset))?,
+                None => logs.values_mut().for_each(|log| log.end = None),
+            }
+            if let Some(limit) = self.run.limit {
+                Offsets::limit(&mut logs, limit);
+            }
+            Ok(logs)
+        };
+        ask().map_err(|message| self.bad.error(message))
+    }
+}
+
+impl Source for KafkaSource {
+    fn partitions(&mut self) -> Result<Vec<Partition>, Error> {
+        let rows = |log: &Log| u64::try_from(log.end.unwrap_or(log.high) - log.start).unwrap_or(0);
+        Ok(self.logs()?.iter().map(|(number, log)| Partition { number: *number, rows: Some(rows(log)) }).collect())
+    }
+
+    fn reader(&mut self, partitions: &[Start]) -> Result<Box<dyn Reader>, Error> {
+        let logs = self.logs()?.clone();
+        let (client, _) = self.client()?;
+        serve(&client);
+        let fail = |message: String| self.bad.error(message);
+        let mut queue = Queue::new(Arc::new(client), &self.table.topic, BATCH).map_err(fail)?;
+        let mut parts = Vec::with_capacity(partitions.len());
+        for start in partitions {
+            let number = start.number;
+            // A partition that a saved state knows and the topic does not: the topic was made anew.
+            let Some(log) = logs.get(&number) else {
+                return Err(fail(format!("topic '{}' has no partition {number} any more: was it made anew?", self.table.topic)));
+            };
+            let position = start.position.unwrap_or(log.start);
+            if position < log.low {
+                return Err(fail(gone(&self.table.topic, number, position, &format!("the oldest record kept is {}", log.low))));
+            }
+            if position > log.high {
+                return Err(fail(format!(
+                    "offset {position} of partition {number} of topic '{}' is beyond its end {}: was the topic made anew? Start again without the saved position",
+                    self.table.topic, log.high
+                )));
+            }
+            let done = log.end.is_some_and(|end| position >= end);
+            if !done {
+                queue.start(number, position).map_err(fail)?;
+            }
+            parts.push(Part::new(number, position, log.end, done));
+        }
+        let Some(decoding) = self.table.decoding() else { return Err(fail("the table is a sink and cannot be read".into())) };
+        let decoder = RowDecoder::new(&self.sql, &self.stored, decoding)?;
+        Ok(Box::new(KafkaReader::new(queue, self.table.topic.clone(), parts, decoder, self.bad.clone(), self.arrival)))
+    }
+}

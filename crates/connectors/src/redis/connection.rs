@@ -1,0 +1,208 @@
+//! A connection that comes back: outages are waited out with growing pauses, and said.
+
+use super::Servers;
+use crate::run::Reporter;
+use redis::cluster::{ClusterClient, ClusterConnection, ClusterPipeline};
+use redis::{Client, Cmd, Connection, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline, RedisError};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// An answer that takes longer counts as an outage.
+const ANSWER: Duration = Duration::from_secs(30);
+
+impl Servers {
+    /// For people: without passwords.
+    pub(super) fn shown(&self) -> String {
+        self.addresses.iter().map(|address| masked(address)).collect::<Vec<_>>().join(",")
+    }
+
+    fn infos(&self) -> Result<Vec<ConnectionInfo>, RedisError> {
+        let info = |address: &String| {
+            let mut info = address.as_str().into_connection_info()?;
+            let mut settings = info.redis_settings().clone();
+            if let Some(username) = &self.username {
+                settings = settings.set_username(username);
+            }
+            if let Some(password) = &self.password {
+                settings = settings.set_password(password);
+            }
+            info = info.set_redis_settings(settings);
+            Ok(info)
+        };
+        self.addresses.iter().map(info).collect()
+    }
+}
+
+/// An address without user and password.
+pub(super) fn masked(address: &str) -> String {
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        _ => address.to_string(),
+    }
+}
+
+enum Clients {
+    Single(Client),
+    Cluster(Box<ClusterClient>),
+}
+
+enum Open {
+    Single(Box<Connection>),
+    Cluster(Box<ClusterConnection>),
+}
+
+/// Redis, or a Redis cluster.
+pub(super) struct RedisConnection {
+    clients: Clients,
+    open: Option<Open>,
+    shown: String,
+    reporter: Reporter,
+}
+
+impl RedisConnection {
+    /// Connects, trying for at most `timeout`.
+    pub(super) fn open(servers: &Servers, reporter: &Reporter, timeout: Duration) -> Result<Self, String> {
+        let shown = servers.shown();
+        let clients = || {
+            let infos = servers.infos()?;
+            Ok(if servers.cluster {
+                Clients::Cluster(Box::new(ClusterClient::builder(infos).connection_timeout(ANSWER).response_timeout(ANSWER).build()?))
+            } else {
+                let first = infos.into_iter().next().ok_or((ErrorKind::InvalidClientConfig, "no address"))?;
+                Clients::Single(Client::open(first)?)
+            })
+        };
+        let clients = clients().map_err(|error: RedisError| format!("Redis at {shown}: {error}"))?;
+        let mut connection = Self { clients, open: None, shown, reporter: reporter.clone() };
+        let until = Instant::now() + timeout;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match connection.connect(left.max(FIRST_PAUSE)) {
+                Ok(()) => return Ok(connection),
+                Err(error) if hopeless(&error) => return Err(connection.explain(&error)),
+                Err(error) if left.is_zero() => {
+                    return Err(format!(
+                        "Redis at {} did not answer within {:.0} s: {error}; check the address, that the server runs, and whether it wants TLS (rediss://)",
+                        connection.shown,
+                        timeout.as_secs_f64()
+                    ));
+                }
+                Err(_) => std::thread::sleep(pause.min(left)),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn connect(&mut self, timeout: Duration) -> Result<(), RedisError> {
+        self.open = None;
+        let open = match &self.clients {
+            Clients::Single(client) => {
+                let mut connection = client.get_connection_with_timeout(timeout.min(ANSWER))?;
+                connection.set_read_timeout(Some(ANSWER))?;
+                connection.set_write_timeout(Some(ANSWER))?;
+                redis::cmd("PING").query::<()>(&mut connection)?;
+                Open::Single(Box::new(connection))
+            }
+            Clients::Cluster(client) => {
+                let mut connection = client.get_connection()?;
+                redis::cmd("PING").query::<()>(&mut connection)?;
+                Open::Cluster(Box::new(connection))
+            }
+        };
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Sends commands until every one of them has been carried out, waiting for Redis as long as it takes. Only commands
+    /// that failed are sent again; when the connection breaks before the answers came, all of them are.
+    ///
+    /// # Errors
+    ///
+    /// When waiting cannot help: a refused login, a key of another type, a command that is not allowed.
+    pub(super) fn run(&mut self, mut commands: Vec<Cmd>) -> Result<(), String> {
+        let mut outage: Option<(Instant, Instant)> = None;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.attempt(&commands) {
+                Ok(()) => {
+                    if let Some((since, _)) = outage {
+                        self.reporter.say(&format!("Redis at {} is back after {:.1} s", self.shown, since.elapsed().as_secs_f64()));
+                    }
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if hopeless(&error) {
+                return Err(self.explain(&error));
+            }
+            let now = Instant::now();
+            let (since, silent_until) = outage.get_or_insert((now, now));
+            if now >= *silent_until {
+                self.reporter.say(&format!("Redis at {} does not take rows: {error}; waiting for it", self.shown));
+                // Speaks after 2, 4, 8 ... seconds of the same outage.
+                *silent_until = now + (now - *since).max(Duration::from_secs(2));
+            }
+            if let (Some(Open::Single(_)), Some(failed)) = (&self.open, error.clone().into_server_errors()) {
+                let failed: HashSet<usize> = failed.iter().map(|(place, _)| *place).collect();
+                let mut place = 0..;
+                commands.retain(|_| place.next().is_some_and(|place| failed.contains(&place)));
+            }
+            // A new connection finds the new leader, and the answers of the old one have lost their order.
+            self.open = None;
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn attempt(&mut self, commands: &[Cmd]) -> Result<(), RedisError> {
+        if self.open.is_none() {
+            self.connect(ANSWER)?;
+        }
+        match &mut self.open {
+            Some(Open::Single(connection)) => {
+                let mut pipeline = Pipeline::with_capacity(commands.len());
+                for command in commands {
+                    pipeline.add_command(command.clone()).ignore();
+                }
+                pipeline.exec(connection.as_mut())
+            }
+            Some(Open::Cluster(connection)) => {
+                let mut pipeline = ClusterPipeline::with_capacity(commands.len());
+                for command in commands {
+                    pipeline.add_command(command.clone()).ignore();
+                }
+                pipeline.exec(connection.as_mut())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn explain(&self, error: &RedisError) -> String {
+        let codes = codes(error);
+        let what = if codes.iter().any(|code| code == "WRONGTYPE") {
+            "; the key holds another type already: choose another target.key_prefix, or delete the key"
+        } else if error.kind() == ErrorKind::AuthenticationFailed || codes.iter().any(|code| LOGIN.contains(&code.as_str())) {
+            "; check username and password"
+        } else {
+            ""
+        };
+        format!("Redis at {}: {error}{what}", self.shown)
+    }
+}
+
+const LOGIN: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
+
+/// Whether waiting cannot help. A server that is loading, full (OOM), a replica for now (READONLY) or without its own
+/// replicas (NOREPLICAS) may be mended without us; a refused login, a wrong type or an unknown command may not.
+fn hopeless(error: &RedisError) -> bool {
+    let lost = |code: &String| LOGIN.contains(&code.as_str()) || code == "WRONGTYPE" || code == "ERR";
+    matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig) || codes(error).iter().any(lost)
+}
+
+/// The codes that the server answered with.
+fn codes(error: &RedisError) -> Vec<String> {
+    error.clone().into_server_errors().map(|errors| errors.iter().map(|(_, error)| error.code().to_string()).collect()).unwrap_or_default()
+}

@@ -1,0 +1,68 @@
+//! Real services on free ports of the loopback, each with a folder of its own, stopped when dropped (also by a failing test).
+//!
+//! A test that cannot have its service fails; it never passes by leaving something out.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot start its service has to fail")]
+
+mod kafka;
+mod redis;
+
+pub use kafka::Kafka;
+pub use redis::Redis;
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no port of the loopback is free");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// A process that ends with its owner.
+struct Process {
+    child: Child,
+    name: &'static str,
+}
+
+impl Process {
+    /// Starts `command` with its output in `log`, and waits until `ready` says so.
+    fn start(name: &'static str, command: &mut Command, log: &Path, mut ready: impl FnMut() -> bool) -> Self {
+        let output = File::create(log).expect("the folder of a service can be written");
+        let errors = output.try_clone().expect("a file can be shared");
+        let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}; `make test` installs what the tests need"));
+        let mut process = Self { child, name };
+        let until = Instant::now() + Duration::from_secs(120);
+        while !ready() {
+            let ended = process.child.try_wait().ok().flatten();
+            if ended.is_some() || Instant::now() > until {
+                let log = std::fs::read_to_string(log).unwrap_or_default();
+                let end = log.lines().rev().take(30).collect::<Vec<_>>();
+                panic!("{name} is not ready ({ended:?}); its log ends:\n{}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        process
+    }
+
+    /// Stops the process as a broken machine would: without a chance to say goodbye.
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Holds the process still (`STOP`) or lets it go on (`CONT`): a machine that hangs.
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{} cannot be sent {signal}", self.name);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
