@@ -25,9 +25,17 @@ impl BadRows {
     ///
     /// With `bad_data = 'fail'`, and when the dead letter cannot be written.
     #[cold]
-    pub(crate) fn take(&self, partition: Option<i32>, position: i64, payload: &[u8], reason: &str) -> Result<(), Error> {
+    pub(crate) fn take(
+        &self,
+        partition: Option<i32>,
+        position: i64,
+        payload: &[u8],
+        reason: &str,
+    ) -> Result<(), Error> {
         if !self.drop {
-            let partition = partition.map(|number| format!(" partition {number}")).unwrap_or_default();
+            let partition = partition
+                .map(|number| format!(" partition {number}"))
+                .unwrap_or_default();
             return Err(self.error(format!(
                 "{}{partition} {} {position}: {reason} (to go on without such rows, declare the table WITH bad_data = 'drop')",
                 self.origin, self.position
@@ -43,6 +51,9 @@ impl BadRows {
 
     /// An error of the table.
     pub(crate) fn error(&self, message: String) -> Error {
-        Error::Source { table: self.table.clone(), message }
+        Error::Source {
+            table: self.table.clone(),
+            message,
+        }
     }
 }

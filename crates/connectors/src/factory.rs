@@ -36,7 +36,10 @@ impl Factory {
             None => None,
             Some(target) => {
                 let opened = DeadLetters::open(target, &run);
-                Some(Arc::new(opened.map_err(|message| Error::Sink { table: "dead letters".into(), message })?))
+                Some(Arc::new(opened.map_err(|message| Error::Sink {
+                    table: "dead letters".into(),
+                    message,
+                })?))
             }
         };
         Ok(Self { run, dead_letters })
@@ -50,12 +53,21 @@ impl Factory {
     pub fn flush_dead_letters(&self) -> Result<(), Error> {
         match &self.dead_letters {
             None => Ok(()),
-            Some(letters) => letters.flush().map_err(|message| Error::Sink { table: "dead letters".into(), message }),
+            Some(letters) => letters.flush().map_err(|message| Error::Sink {
+                table: "dead letters".into(),
+                message,
+            }),
         }
     }
 
     fn bad_rows(&self, table: &Table, origin: String, position: &'static str, drop: bool) -> BadRows {
-        BadRows { table: table.name.clone(), origin, position, drop, dead_letters: self.dead_letters.clone() }
+        BadRows {
+            table: table.name.clone(),
+            origin,
+            position,
+            drop,
+            dead_letters: self.dead_letters.clone(),
+        }
     }
 }
 
@@ -63,22 +75,36 @@ impl SourceFactory for Factory {
     fn open(&self, node: &SourceNode) -> Result<Box<dyn Source>, Error> {
         let table = &node.table;
         let spec = table.spec.as_any();
-        let error = |message: String| Error::Source { table: table.name.clone(), message };
+        let error = |message: String| Error::Source {
+            table: table.name.clone(),
+            message,
+        };
         if let Some(kafka) = spec.downcast_ref::<KafkaTable>() {
-            let decoding = kafka.decoding().ok_or_else(|| error("the table is a sink and cannot be read".into()))?;
+            let decoding = kafka
+                .decoding()
+                .ok_or_else(|| error("the table is a sink and cannot be read".into()))?;
             let bad = self.bad_rows(table, format!("topic '{}'", kafka.topic()), "offset", decoding.drop_bad);
             return Ok(Box::new(KafkaSource::open(node, kafka, bad, &self.run)?));
         }
         if self.run.from.is_some() || self.run.to.is_some() {
-            return Err(error("--from and --to bound Kafka tables only; for other tables use a WHERE on the event time".into()));
+            return Err(error(
+                "--from and --to bound Kafka tables only; for other tables use a WHERE on the event time".into(),
+            ));
         }
         if let Some(file) = spec.downcast_ref::<FileTable>() {
-            let Role::Source(decoding) = &file.role else { return Err(error("the table is a sink and cannot be read".into())) };
+            let Role::Source(decoding) = &file.role else {
+                return Err(error("the table is a sink and cannot be read".into()));
+            };
             let bad = self.bad_rows(table, file.path.display().to_string(), "line", decoding.drop_bad);
             return Ok(Box::new(FileSource::open(node, file, decoding, bad, self.run.limit)?));
         }
         if let Some(impulse) = spec.downcast_ref::<ImpulseTable>() {
-            return Ok(Box::new(ImpulseSource::open(node, impulse, self.run.is_bounded(), self.run.limit)?));
+            return Ok(Box::new(ImpulseSource::open(
+                node,
+                impulse,
+                self.run.is_bounded(),
+                self.run.limit,
+            )?));
         }
         Err(error(format!("connector '{}' cannot be read", table.spec.connector())))
     }
@@ -90,9 +116,14 @@ impl SinkFactory for Factory {
             let bounded = self.run.is_bounded();
             Ok(Box::new(PrintSink::new(name, &self.run.print, encoder, schema.clone(), bounded)) as Box<dyn Sink>)
         };
-        let Some(table) = table else { return print("of the SELECT", RowEncoder::Json(Default::default())) };
+        let Some(table) = table else {
+            return print("of the SELECT", RowEncoder::Json(Default::default()));
+        };
         let spec = table.spec.as_any();
-        let error = |message: String| Error::Sink { table: table.name.clone(), message };
+        let error = |message: String| Error::Sink {
+            table: table.name.clone(),
+            message,
+        };
         if let Some(kafka) = spec.downcast_ref::<KafkaTable>() {
             return Ok(Box::new(KafkaSink::open(&table.name, kafka, &schema, &self.run)?));
         }
@@ -100,7 +131,9 @@ impl SinkFactory for Factory {
             return Ok(Box::new(RedisSink::open(&table.name, redis, &schema, &self.run)?));
         }
         if let Some(file) = spec.downcast_ref::<FileTable>() {
-            let Role::Sink(format) = &file.role else { return Err(error("the table is a source and cannot be written".into())) };
+            let Role::Sink(format) = &file.role else {
+                return Err(error("the table is a source and cannot be written".into()));
+            };
             return Ok(Box::new(FileSink::create(&table.name, &file.path, format.encoder())?));
         }
         if let Some(stdout) = spec.downcast_ref::<StdoutTable>() {
@@ -109,6 +142,9 @@ impl SinkFactory for Factory {
         if spec.is::<BlackholeTable>() {
             return Ok(Box::new(BlackholeTable));
         }
-        Err(error(format!("connector '{}' cannot be written", table.spec.connector())))
+        Err(error(format!(
+            "connector '{}' cannot be written",
+            table.spec.connector()
+        )))
     }
 }

@@ -47,7 +47,11 @@ pub(crate) fn direction(options: &mut Options) -> Result<Direction, Error> {
 
 /// Takes `type` for a connector that is only one of them; it may be left out.
 pub(crate) fn only(options: &mut Options, direction: Direction) -> Result<(), Error> {
-    let word = if direction == Direction::Source { "source" } else { "sink" };
+    let word = if direction == Direction::Source {
+        "source"
+    } else {
+        "sink"
+    };
     options.one_of("type", &[(word, ())]).map(|_| ())
 }
 
@@ -56,11 +60,15 @@ pub(crate) fn decoding(columns: &[Column], options: &mut Options) -> Result<Deco
     let format = format(options)?;
     let framed = options.one_of("framing", &[("newline", ())])?;
     let longest = options.parsed::<usize>("framing.newline.max_length", "a number of bytes")?;
-    let drop_bad = options.one_of("bad_data", &[("fail", false), ("drop", true)])?.unwrap_or(false);
+    let drop_bad = options
+        .one_of("bad_data", &[("fail", false), ("drop", true)])?
+        .unwrap_or(false);
     let physical: Vec<&Column> = columns.iter().filter(|c| c.kind == ColumnKind::Physical).collect();
     match &format {
         Format::Json(json) if json.unstructured => {
-            single(&physical, "json.unstructured", "value JSON or value TEXT", |t| *t == DataType::Utf8View)?;
+            single(&physical, "json.unstructured", "value JSON or value TEXT", |t| {
+                *t == DataType::Utf8View
+            })?;
         }
         Format::Json(_) => {
             for column in physical {
@@ -70,15 +78,25 @@ pub(crate) fn decoding(columns: &[Column], options: &mut Options) -> Result<Deco
         Format::RawString => single(&physical, "raw_string", "value TEXT", |t| *t == DataType::Utf8View)?,
         Format::RawBytes => single(&physical, "raw_bytes", "value BYTEA", |t| *t == DataType::BinaryView)?,
     }
-    Ok(Decoding { format, lines: framed.map(|()| longest.unwrap_or(MAX_LINE)), drop_bad })
+    Ok(Decoding {
+        format,
+        lines: framed.map(|()| longest.unwrap_or(MAX_LINE)),
+        drop_bad,
+    })
 }
 
 /// Takes the options of a sink and checks its columns.
 pub(crate) fn encoding(columns: &[Column], options: &mut Options) -> Result<Format, Error> {
     let format = format(options)?;
-    if let Some(column) = columns.iter().find(|c| matches!(c.kind, ColumnKind::Metadata(_) | ColumnKind::Generated)) {
-        return Err(Error::new(format!("column '{}' of a sink cannot be METADATA or GENERATED", column.field.name()))
-            .hint("declare it as an ordinary column"));
+    if let Some(column) = columns
+        .iter()
+        .find(|c| matches!(c.kind, ColumnKind::Metadata(_) | ColumnKind::Generated))
+    {
+        return Err(Error::new(format!(
+            "column '{}' of a sink cannot be METADATA or GENERATED",
+            column.field.name()
+        ))
+        .hint("declare it as an ordinary column"));
     }
     let all: Vec<&Column> = columns.iter().collect();
     match format {
@@ -92,24 +110,38 @@ pub(crate) fn encoding(columns: &[Column], options: &mut Options) -> Result<Form
 fn format(options: &mut Options) -> Result<Format, Error> {
     let allowed = [("json", Some(0)), ("raw_string", Some(1)), ("raw_bytes", Some(2))];
     let Some(format) = options.one_of("format", &allowed)?.flatten() else {
-        return Err(Error::new("option 'format' is missing").hint("add format = 'json', 'raw_string' or 'raw_bytes' to WITH"));
+        return Err(
+            Error::new("option 'format' is missing").hint("add format = 'json', 'raw_string' or 'raw_bytes' to WITH")
+        );
     };
     let json = JsonFormat {
         unstructured: options.parsed("json.unstructured", "true or false")?.unwrap_or(false),
         timestamps: options
             .one_of(
                 "json.timestamp_format",
-                &[("RFC3339", Timestamps::Rfc3339), ("unix_millis", Timestamps::UnixMillis), ("UnixMillis", Timestamps::UnixMillis)],
+                &[
+                    ("RFC3339", Timestamps::Rfc3339),
+                    ("unix_millis", Timestamps::UnixMillis),
+                    ("UnixMillis", Timestamps::UnixMillis),
+                ],
             )?
             .unwrap_or_default(),
         decimals: options
-            .one_of("json.decimal_encoding", &[("number", Decimals::Number), ("string", Decimals::String), ("bytes", Decimals::Bytes)])?
+            .one_of(
+                "json.decimal_encoding",
+                &[
+                    ("number", Decimals::Number),
+                    ("string", Decimals::String),
+                    ("bytes", Decimals::Bytes),
+                ],
+            )?
             .unwrap_or_default(),
     };
     // Arroyo's other JSON options are taken as long as they ask for nothing.
     for name in ["json.include_schema", "json.confluent_schema_registry"] {
         if options.parsed::<bool>(name, "true or false")? == Some(true) {
-            return Err(Error::new(format!("option '{name}' = 'true' is not supported")).hint("the embedded engine writes plain JSON rows; leave it out"));
+            return Err(Error::new(format!("option '{name}' = 'true' is not supported"))
+                .hint("the embedded engine writes plain JSON rows; leave it out"));
         }
     }
     options.one_of("json.compression", &[("uncompressed", ())])?;
@@ -124,8 +156,10 @@ fn format(options: &mut Options) -> Result<Format, Error> {
 fn single(columns: &[&Column], what: &str, declare: &str, is_right: impl Fn(&DataType) -> bool) -> Result<(), Error> {
     match columns {
         [column] if column.field.name() == "value" && is_right(column.field.data_type()) => Ok(()),
-        _ => Err(Error::new(format!("{what} needs exactly one column for the message, besides METADATA and GENERATED ones"))
-            .hint(format!("declare {declare}"))),
+        _ => Err(Error::new(format!(
+            "{what} needs exactly one column for the message, besides METADATA and GENERATED ones"
+        ))
+        .hint(format!("declare {declare}"))),
     }
 }
 
@@ -134,9 +168,14 @@ fn check_decodable(column: &Column) -> Result<(), Error> {
     if decodable(data_type) {
         return Ok(());
     }
-    let error = Error::new(format!("column '{name}' has the type {}, which cannot be read from JSON", sql_name(data_type)));
+    let error = Error::new(format!(
+        "column '{name}' has the type {}, which cannot be read from JSON",
+        sql_name(data_type)
+    ));
     Err(if *data_type == DataType::BinaryView {
-        error.hint(format!("declare it TEXT and decode it in the query: decode(rtrim({name}, '='), 'base64')"))
+        error.hint(format!(
+            "declare it TEXT and decode it in the query: decode(rtrim({name}, '='), 'base64')"
+        ))
     } else {
         error.hint("declare it TEXT or BIGINT and convert it in the query")
     })

@@ -2,7 +2,10 @@
 
 use crate::format::{Decoding, Format};
 use crate::json::{JsonDecoder, JsonEncoder};
-use arrow::array::{ArrayRef, AsArray, BinaryViewBuilder, Int32Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder};
+use arrow::array::{
+    ArrayRef, AsArray, BinaryViewBuilder, Int32Builder, Int64Builder, RecordBatch, RecordBatchOptions,
+    StringViewBuilder,
+};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use hitters_planner::table::{ColumnKind, Table};
@@ -35,8 +38,15 @@ pub(crate) struct RowDecoder {
 enum Body {
     Json(JsonDecoder),
     /// The whole message as text; whether it must be JSON, and whether anybody wants it.
-    Text { values: StringViewBuilder, json: Option<JsonDecoder>, wanted: bool },
-    Bytes { values: BinaryViewBuilder, wanted: bool },
+    Text {
+        values: StringViewBuilder,
+        json: Option<JsonDecoder>,
+        wanted: bool,
+    },
+    Bytes {
+        values: BinaryViewBuilder,
+        wanted: bool,
+    },
 }
 
 enum EnvelopeColumn {
@@ -50,7 +60,11 @@ enum EnvelopeColumn {
 impl RowDecoder {
     /// For the stored columns of a table that stand at these places.
     pub(crate) fn new(table: &Table, places: &[usize], decoding: &Decoding) -> Result<Self, ArrowError> {
-        let stored: Vec<_> = table.columns.iter().filter(|c| c.kind != ColumnKind::Generated).collect();
+        let stored: Vec<_> = table
+            .columns
+            .iter()
+            .filter(|c| c.kind != ColumnKind::Generated)
+            .collect();
         let wanted: Vec<_> = places.iter().filter_map(|&place| stored.get(place).copied()).collect();
         let schema = Arc::new(Schema::new(wanted.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
         let mut envelope = Vec::new();
@@ -63,19 +77,42 @@ impl RowDecoder {
         }
         let is_key = |kind: &ColumnKind| matches!(kind, ColumnKind::Metadata(key) if key == "key");
         let needs_key = wanted.iter().any(|c| is_key(&c.kind) && !c.field.is_nullable());
-        let from_envelope = wanted.iter().map(|c| matches!(c.kind, ColumnKind::Metadata(_))).collect();
-        let no_json = |field: FieldRef| ArrowError::JsonError(format!("column '{}' cannot be read from JSON", field.name()));
+        let from_envelope = wanted
+            .iter()
+            .map(|c| matches!(c.kind, ColumnKind::Metadata(_)))
+            .collect();
+        let no_json =
+            |field: FieldRef| ArrowError::JsonError(format!("column '{}' cannot be read from JSON", field.name()));
         let wanted = !body.is_empty();
         let body = match &decoding.format {
             Format::Json(json) if json.unstructured => {
                 let json = Some(JsonDecoder::new(&[]).map_err(no_json)?);
-                Body::Text { values: StringViewBuilder::new(), json, wanted }
+                Body::Text {
+                    values: StringViewBuilder::new(),
+                    json,
+                    wanted,
+                }
             }
             Format::Json(_) => Body::Json(JsonDecoder::new(&body).map_err(no_json)?),
-            Format::RawString => Body::Text { values: StringViewBuilder::new(), json: None, wanted },
-            Format::RawBytes => Body::Bytes { values: BinaryViewBuilder::new(), wanted },
+            Format::RawString => Body::Text {
+                values: StringViewBuilder::new(),
+                json: None,
+                wanted,
+            },
+            Format::RawBytes => Body::Bytes {
+                values: BinaryViewBuilder::new(),
+                wanted,
+            },
         };
-        Ok(Self { schema, body, envelope, from_envelope, needs_key, framed: decoding.lines.is_some(), rows: 0 })
+        Ok(Self {
+            schema,
+            body,
+            envelope,
+            from_envelope,
+            needs_key,
+            framed: decoding.lines.is_some(),
+            rows: 0,
+        })
     }
 
     /// Rows since the last [`RowDecoder::finish`].
@@ -119,7 +156,8 @@ impl RowDecoder {
                 if let Some(json) = json {
                     json.any(message)?;
                 }
-                let text = std::str::from_utf8(message).map_err(|wrong| format!("not UTF-8 from byte {} on", wrong.valid_up_to()))?;
+                let text = std::str::from_utf8(message)
+                    .map_err(|wrong| format!("not UTF-8 from byte {} on", wrong.valid_up_to()))?;
                 if *wanted {
                     values.append_value(text);
                 }
@@ -141,16 +179,30 @@ impl RowDecoder {
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         let body: Vec<ArrayRef> = match &mut self.body {
             Body::Json(json) => json.finish()?,
-            Body::Text { values, wanted, .. } => wanted.then(|| Arc::new(values.finish()) as ArrayRef).into_iter().collect(),
-            Body::Bytes { values, wanted } => wanted.then(|| Arc::new(values.finish()) as ArrayRef).into_iter().collect(),
+            Body::Text { values, wanted, .. } => wanted
+                .then(|| Arc::new(values.finish()) as ArrayRef)
+                .into_iter()
+                .collect(),
+            Body::Bytes { values, wanted } => wanted
+                .then(|| Arc::new(values.finish()) as ArrayRef)
+                .into_iter()
+                .collect(),
         };
         let (mut body, mut envelope) = (body.into_iter(), self.envelope.iter_mut());
         let mut columns = Vec::with_capacity(self.from_envelope.len());
         for from_envelope in &self.from_envelope {
-            columns.extend(if *from_envelope { envelope.next().map(EnvelopeColumn::finish) } else { body.next() });
+            columns.extend(if *from_envelope {
+                envelope.next().map(EnvelopeColumn::finish)
+            } else {
+                body.next()
+            });
         }
         let rows = std::mem::take(&mut self.rows);
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &RecordBatchOptions::new().with_row_count(Some(rows)))
+        RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &RecordBatchOptions::new().with_row_count(Some(rows)),
+        )
     }
 }
 
@@ -206,7 +258,12 @@ pub(crate) enum RowEncoder {
 
 impl RowEncoder {
     /// Appends the rows to `out` without anything between them, and the length of `out` after each to `ends`.
-    pub(crate) fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<(), ArrowError> {
+    pub(crate) fn encode(
+        &self,
+        batch: &RecordBatch,
+        out: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), ArrowError> {
         match self {
             Self::Json(json) => json.encode(batch, out, ends),
             Self::Raw => {
@@ -219,7 +276,11 @@ impl RowEncoder {
                         match (text, bytes) {
                             (Some(text), _) => out.extend_from_slice(text.value(row).as_bytes()),
                             (_, Some(bytes)) => out.extend_from_slice(bytes.value(row)),
-                            _ => return Err(ArrowError::SchemaError("a raw format needs a TEXT or BYTEA column".into())),
+                            _ => {
+                                return Err(ArrowError::SchemaError(
+                                    "a raw format needs a TEXT or BYTEA column".into(),
+                                ));
+                            }
                         }
                     }
                     ends.push(out.len());

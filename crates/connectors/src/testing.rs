@@ -13,30 +13,52 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub(crate) fn column(name: &str, data_type: DataType, nullable: bool) -> Column {
-    Column { field: Arc::new(Field::new(name, data_type, nullable)), kind: ColumnKind::Physical, json: false }
+    Column {
+        field: Arc::new(Field::new(name, data_type, nullable)),
+        kind: ColumnKind::Physical,
+        json: false,
+    }
 }
 
 pub(crate) fn metadata(name: &str, key: &str, data_type: DataType) -> Column {
-    Column { kind: ColumnKind::Metadata(key.into()), ..column(name, data_type, true) }
+    Column {
+        kind: ColumnKind::Metadata(key.into()),
+        ..column(name, data_type, true)
+    }
 }
 
 /// A table WITH these options (`connector` among them), or the planner's error.
 pub(crate) fn table(columns: &[Column], with: &[(&str, &str)]) -> Result<Arc<Table>, error::Error> {
     let connector = with.iter().find(|(name, _)| *name == "connector").unwrap().1;
-    let values = with.iter().filter(|(name, _)| *name != "connector").map(|(name, value)| (name.to_string(), value.to_string(), None));
+    let values = with
+        .iter()
+        .filter(|(name, _)| *name != "connector")
+        .map(|(name, value)| (name.to_string(), value.to_string(), None));
     let mut options = Options::new(values);
     let all = connectors();
     let spec = all.get(connector).unwrap().table(columns, &mut options)?;
     if let Some((name, _)) = options.unknown().next() {
         return Err(error::Error::new(format!("unknown option '{name}'")));
     }
-    Ok(Arc::new(Table { name: "events".into(), columns: columns.to_vec(), spec, span: None }))
+    Ok(Arc::new(Table {
+        name: "events".into(),
+        columns: columns.to_vec(),
+        spec,
+        span: None,
+    }))
 }
 
 /// Reads all stored columns.
 pub(crate) fn node(table: &Arc<Table>) -> SourceNode {
     let stored = (0..table.stored_schema().fields().len()).collect();
-    SourceNode { table: table.clone(), stored, generated: Vec::new(), event_time: None, watermark: None, output: Vec::new() }
+    SourceNode {
+        table: table.clone(),
+        stored,
+        generated: Vec::new(),
+        event_time: None,
+        watermark: None,
+        output: Vec::new(),
+    }
 }
 
 /// Options of a bounded run, and what its reporter hears.
@@ -44,14 +66,28 @@ pub(crate) fn bounded() -> (RunOptions, Arc<Mutex<Vec<String>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let listener = heard.clone();
     let reporter = Reporter::new(move |line| listener.lock().unwrap().push(line.to_string()));
-    (RunOptions { bounded: true, reporter, ..RunOptions::default() }, heard)
+    (
+        RunOptions {
+            bounded: true,
+            reporter,
+            ..RunOptions::default()
+        },
+        heard,
+    )
 }
 
 /// A reader of every partition, from the given position or the table's start.
 pub(crate) fn reader(run: RunOptions, node: &SourceNode, position: Option<i64>) -> Result<Box<dyn Reader>, Error> {
     let factory = Factory::new(run)?;
     let mut source = factory.open(node)?;
-    let starts: Vec<_> = source.partitions()?.iter().map(|partition| Start { number: partition.number, position }).collect();
+    let starts: Vec<_> = source
+        .partitions()?
+        .iter()
+        .map(|partition| Start {
+            number: partition.number,
+            position,
+        })
+        .collect();
     source.reader(&starts)
 }
 
@@ -74,7 +110,9 @@ pub(crate) fn read_all(reader: &mut dyn Reader, partitions: usize) -> Result<Vec
 pub(crate) fn lines(batches: impl IntoIterator<Item = RecordBatch>) -> Vec<String> {
     let mut out = Vec::new();
     for batch in batches {
-        crate::rows::RowEncoder::Json(Default::default()).lines(&batch, &mut out).unwrap();
+        crate::rows::RowEncoder::Json(Default::default())
+            .lines(&batch, &mut out)
+            .unwrap();
     }
     String::from_utf8(out).unwrap().lines().map(str::to_string).collect()
 }

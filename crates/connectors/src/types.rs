@@ -28,7 +28,10 @@ pub(crate) fn sql_name(data_type: &DataType) -> String {
         DataType::Interval(_) => "INTERVAL".into(),
         DataType::List(item) => format!("{}[]", sql_name(item.data_type())),
         DataType::Struct(fields) => {
-            let fields: Vec<_> = fields.iter().map(|f| format!("{} {}", f.name(), sql_name(f.data_type()))).collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|f| format!("{} {}", f.name(), sql_name(f.data_type())))
+                .collect();
             format!("STRUCT<{}>", fields.join(", "))
         }
         other => other.to_string(),

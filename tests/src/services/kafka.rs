@@ -46,7 +46,11 @@ impl Kafka {
             let _ = writeln!(properties, "{name}={value}");
         }
         std::fs::write(folder.path().join("server.properties"), properties).expect("Kafka's folder can be written");
-        let mut kafka = Self { process: None, folder, port };
+        let mut kafka = Self {
+            process: None,
+            folder,
+            port,
+        };
         kafka.start_again();
         kafka
     }
@@ -65,13 +69,18 @@ impl Kafka {
     pub fn start_again(&mut self) {
         let log = self.folder.path().join("kafka.log");
         let mut java = Command::new("java");
-        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"])
-            // The line that says that it is ready.
-            .arg("-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info")
-            .arg("-cp")
-            .arg(format!("{}/*", jars().display()))
-            .arg("kafka.Kafka")
-            .arg(self.folder.path().join("server.properties"));
+        java.args([
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        ])
+        // The line that says that it is ready.
+        .arg("-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info")
+        .arg("-cp")
+        .arg(format!("{}/*", jars().display()))
+        .arg("kafka.Kafka")
+        .arg(self.folder.path().join("server.properties"));
         let ready = {
             let log = log.clone();
             move || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("Kafka Server started"))
@@ -98,7 +107,14 @@ fn jars() -> PathBuf {
         Some(root.join("hitters"))
     };
     let given = std::env::var_os("HITTERS_KAFKA_LIB").map(PathBuf::from);
-    let cached = || Some(std::env::var_os("HITTERS_CACHE").map(PathBuf::from).or_else(cache)?.join("kafka-4.3.1"));
+    let cached = || {
+        Some(
+            std::env::var_os("HITTERS_CACHE")
+                .map(PathBuf::from)
+                .or_else(cache)?
+                .join("kafka-4.3.1"),
+        )
+    };
     let jars = given.or_else(cached).unwrap_or_default();
     assert!(
         jars.join("kafka_2.13-4.3.1.jar").exists(),

@@ -1,7 +1,11 @@
 //! Real services on free ports of the loopback, each with a folder of its own, stopped when dropped (also by a failing test).
 //!
 //! A test that cannot have its service fails; it never passes by leaving something out.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot start its service has to fail")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot start its service has to fail"
+)]
 
 mod kafka;
 mod redis;
@@ -33,7 +37,8 @@ impl Process {
         let output = File::create(log).expect("the folder of a service can be written");
         let errors = output.try_clone().expect("a file can be shared");
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
-        let child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}; `make test` installs what the tests need"));
+        let child = child
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}; `make test` installs what the tests need"));
         let mut process = Self { child, name };
         let until = Instant::now() + Duration::from_secs(120);
         while !ready() {
@@ -41,7 +46,10 @@ impl Process {
             if ended.is_some() || Instant::now() > until {
                 let log = std::fs::read_to_string(log).unwrap_or_default();
                 let end = log.lines().rev().take(30).collect::<Vec<_>>();
-                panic!("{name} is not ready ({ended:?}); its log ends:\n{}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+                panic!(
+                    "{name} is not ready ({ended:?}); its log ends:\n{}",
+                    end.into_iter().rev().collect::<Vec<_>>().join("\n")
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -56,8 +64,15 @@ impl Process {
 
     /// Holds the process still (`STOP`) or lets it go on (`CONT`): a machine that hangs.
     fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
-        assert!(sent.is_ok_and(|status| status.success()), "{} cannot be sent {signal}", self.name);
+        let sent = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "{} cannot be sent {signal}",
+            self.name
+        );
     }
 }
 

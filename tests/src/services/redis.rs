@@ -23,7 +23,12 @@ impl Redis {
     pub fn with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Redis");
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-        let mut redis = Self { process: None, folder, port: free_port(), arguments };
+        let mut redis = Self {
+            process: None,
+            folder,
+            port: free_port(),
+            arguments,
+        };
         redis.start_again();
         redis
     }
@@ -48,7 +53,16 @@ impl Redis {
         let mut server = Command::new("redis-server");
         server
             .current_dir(self.folder.path())
-            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", "", "--daemonize", "no"])
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &self.port.to_string(),
+                "--save",
+                "",
+                "--daemonize",
+                "no",
+            ])
             .args(&self.arguments);
         let (port, log) = (self.port, self.folder.path().join("redis.log"));
         let ready = move || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();

@@ -45,10 +45,20 @@ impl DeadLetters {
         let target = match target {
             DeadLetter::File(path) => {
                 let file = File::options().append(true).create(true).open(path);
-                Target::File(file.map_err(|e| format!("cannot open the dead letter file '{}': {e}", path.display()))?, path.clone())
+                Target::File(
+                    file.map_err(|e| format!("cannot open the dead letter file '{}': {e}", path.display()))?,
+                    path.clone(),
+                )
             }
-            DeadLetter::Topic { bootstrap_servers, topic, client_configs } => {
-                let servers = Servers { bootstrap: bootstrap_servers.clone(), settings: client_configs.clone() };
+            DeadLetter::Topic {
+                bootstrap_servers,
+                topic,
+                client_configs,
+            } => {
+                let servers = Servers {
+                    bootstrap: bootstrap_servers.clone(),
+                    settings: client_configs.clone(),
+                };
                 Target::Topic(Delivery::open(&servers, topic, None, run)?)
             }
         };
@@ -65,16 +75,17 @@ impl DeadLetters {
         payload: &[u8],
         reason: &str,
     ) -> Result<(), String> {
-        let mut letter = json!({"table": table, "source": source, "partition": partition, "position": position, "reason": reason});
+        let mut letter =
+            json!({"table": table, "source": source, "partition": partition, "position": position, "reason": reason});
         match std::str::from_utf8(payload) {
             Ok(text) => letter["payload"] = text.into(),
             Err(_) => letter["payload_base64"] = BASE64_STANDARD.encode(payload).into(),
         }
         // A panic of another reader leaves a whole letter or none, so the target is still good.
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Target::File(file, path) => {
-                file.write_all(format!("{letter}\n").as_bytes()).map_err(|e| format!("writing '{}': {e}", path.display()))
-            }
+            Target::File(file, path) => file
+                .write_all(format!("{letter}\n").as_bytes())
+                .map_err(|e| format!("writing '{}': {e}", path.display())),
             Target::Topic(delivery) => delivery.send(None, letter.to_string().as_bytes(), None),
         }
     }

@@ -23,8 +23,8 @@ pub use output::{Progress, to_file, to_topic};
 pub use profile::Profile;
 
 use profile::Writer;
-use random::Random;
 use rand_distr::{Distribution, Zipf};
+use random::Random;
 
 /// What to generate.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,7 +131,8 @@ impl Events {
         if o.drift_every.is_some_and(|every| every <= 0) {
             return Err("the period of the drift must be above 0 ms".into());
         }
-        let zipf = Zipf::new(o.items as f64, o.exponent).map_err(|error| format!("exponent {} over {} items: {error}", o.exponent, o.items))?;
+        let zipf = Zipf::new(o.items as f64, o.exponent)
+            .map_err(|error| format!("exponent {} over {} items: {error}", o.exponent, o.items))?;
         Ok(Self {
             zipf,
             random: Random::new(o.seed),
@@ -150,10 +151,16 @@ impl Events {
         }
         let since = (self.number as f64 * 1000.0 / o.rate) as i64;
         let rank = self.zipf.sample(&mut self.random) as u64 - 1;
-        let moved = o.drift_every.map_or(0, |every| (since / every).unsigned_abs().wrapping_mul(o.drift_ranks));
+        let moved = o
+            .drift_every
+            .map_or(0, |every| (since / every).unsigned_abs().wrapping_mul(o.drift_ranks));
         let rank = (rank % o.items + moved % o.items) % o.items;
         let item = (u128::from(rank) * u128::from(self.step) % u128::from(o.items)) as u64;
-        let back = if o.disorder > 0 && self.random.share() < o.disorder_share { 1 + self.random.below(o.disorder.unsigned_abs()) as i64 } else { 0 };
+        let back = if o.disorder > 0 && self.random.share() < o.disorder_share {
+            1 + self.random.below(o.disorder.unsigned_abs()) as i64
+        } else {
+            0
+        };
         let ts = o.start + since - back;
         let partition = partition(o, self.number, since);
         self.number += 1;
@@ -165,8 +172,16 @@ impl Events {
 /// The next partition in turn that is not silent (if all are, the one whose turn it is).
 fn partition(options: &Generate, number: u64, since: i64) -> u32 {
     let turn = (number % u64::from(options.partitions)) as u32;
-    let silent = |partition: u32| options.silences.iter().any(|s| s.partition == partition && (s.from..s.to).contains(&since));
-    (0..options.partitions).map(|next| (turn + next) % options.partitions).find(|&next| !silent(next)).unwrap_or(turn)
+    let silent = |partition: u32| {
+        options
+            .silences
+            .iter()
+            .any(|s| s.partition == partition && (s.from..s.to).contains(&since))
+    };
+    (0..options.partitions)
+        .map(|next| (turn + next) % options.partitions)
+        .find(|&next| !silent(next))
+        .unwrap_or(turn)
 }
 
 /// A number without common factor with `items`, near the golden section of it.

@@ -26,12 +26,14 @@ pub fn to_file(options: &Generate, path: &Path, paced: bool, progress: Progress<
     let file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(failed)?);
     if path.extension().is_some_and(|extension| extension == "gz") {
         let mut gzip = GzEncoder::new(file, Compression::default());
-        let written = to_writer(options, &mut gzip, paced, progress).map_err(|what| format!("'{}': {what}", path.display()))?;
+        let written =
+            to_writer(options, &mut gzip, paced, progress).map_err(|what| format!("'{}': {what}", path.display()))?;
         gzip.finish().and_then(|mut file| file.flush()).map_err(failed)?;
         Ok(written)
     } else {
         let mut file = file;
-        let written = to_writer(options, &mut file, paced, progress).map_err(|what| format!("'{}': {what}", path.display()))?;
+        let written =
+            to_writer(options, &mut file, paced, progress).map_err(|what| format!("'{}': {what}", path.display()))?;
         file.flush().map_err(failed)?;
         Ok(written)
     }
@@ -41,7 +43,9 @@ fn to_writer(options: &Generate, out: &mut impl Write, paced: bool, progress: Pr
     let mut events = Events::new(options)?;
     let mut pace = Pace::new(options, paced);
     while let Some(event) = events.next_event() {
-        out.write_all(event.json).and_then(|()| out.write_all(b"\n")).map_err(|error| error.to_string())?;
+        out.write_all(event.json)
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(|error| error.to_string())?;
         if !pace.next(progress, || out.flush().map_err(|error| error.to_string()))? {
             break;
         }
@@ -68,10 +72,17 @@ pub fn to_topic(
     let mut events = Events::new(options)?;
     let mut settings = vec![("linger.ms".to_string(), if paced { "2" } else { "20" }.to_string())];
     settings.extend(client_configs.iter().cloned());
-    let servers = Servers { bootstrap: bootstrap_servers.to_string(), settings };
+    let servers = Servers {
+        bootstrap: bootstrap_servers.to_string(),
+        settings,
+    };
     let mut delivery = Delivery::open(&servers, topic, None, run)?;
     if delivery.partitions() < options.partitions as usize {
-        return Err(format!("topic '{topic}' has {} partitions, {} are asked for", delivery.partitions(), options.partitions));
+        return Err(format!(
+            "topic '{topic}' has {} partitions, {} are asked for",
+            delivery.partitions(),
+            options.partitions
+        ));
     }
     let mut pace = Pace::new(options, paced);
     while let Some(event) = events.next_event() {
@@ -97,12 +108,25 @@ struct Pace {
 impl Pace {
     fn new(options: &Generate, paced: bool) -> Self {
         // A paced stream looks at the clock a hundred times a second.
-        let stride = if paced { ((options.rate / 100.0) as u64).clamp(1, STRIDE) } else { STRIDE };
-        Self { written: 0, begun: Instant::now(), rate: paced.then_some(options.rate), stride }
+        let stride = if paced {
+            ((options.rate / 100.0) as u64).clamp(1, STRIDE)
+        } else {
+            STRIDE
+        };
+        Self {
+            written: 0,
+            begun: Instant::now(),
+            rate: paced.then_some(options.rate),
+            stride,
+        }
     }
 
     /// After an event: false ends the stream.
-    fn next(&mut self, progress: Progress<'_>, mut before_sleep: impl FnMut() -> Result<(), String>) -> Result<bool, String> {
+    fn next(
+        &mut self,
+        progress: Progress<'_>,
+        mut before_sleep: impl FnMut() -> Result<(), String>,
+    ) -> Result<bool, String> {
         self.written += 1;
         if self.written % self.stride != 0 {
             return Ok(true);

@@ -19,7 +19,13 @@ pub enum Profile {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 5] = [Profile::Shop, Profile::Cdn, Profile::Flows, Profile::Hashtags, Profile::Ads];
+    pub const ALL: [Profile; 5] = [
+        Profile::Shop,
+        Profile::Cdn,
+        Profile::Flows,
+        Profile::Hashtags,
+        Profile::Ads,
+    ];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -34,7 +40,9 @@ impl Profile {
 
     fn categories(self) -> &'static [&'static str] {
         match self {
-            Profile::Shop => &["shoes", "shirts", "books", "toys", "garden", "kitchen", "phones", "games"],
+            Profile::Shop => &[
+                "shoes", "shirts", "books", "toys", "garden", "kitchen", "phones", "games",
+            ],
             Profile::Cdn => &["image", "video", "script", "style", "font", "api"],
             Profile::Flows => &["tcp/443", "udp/443", "tcp/80", "udp/53", "tcp/22", "tcp/25"],
             Profile::Hashtags => &["sports", "music", "news", "film", "travel", "food", "science"],
@@ -66,10 +74,13 @@ impl std::str::FromStr for Profile {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|profile| profile.name() == name).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|profile| profile.name()).collect();
-            format!("there is no profile '{name}'; there are {}", names.join(", "))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|profile| profile.name() == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|profile| profile.name()).collect();
+                format!("there is no profile '{name}'; there are {}", names.join(", "))
+            })
     }
 }
 
@@ -81,7 +92,10 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(profile: Profile) -> Self {
-        Self { profile, out: Vec::with_capacity(160) }
+        Self {
+            profile,
+            out: Vec::with_capacity(160),
+        }
     }
 
     /// The event of an item at a time.

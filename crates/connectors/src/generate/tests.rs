@@ -12,15 +12,24 @@ fn all(options: &Generate) -> Vec<(Vec<u8>, i64, u32)> {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
-    let options = Generate { events: 5_000, ..Generate::default() };
+    let options = Generate {
+        events: 5_000,
+        ..Generate::default()
+    };
     assert_eq!(all(&options), all(&options));
     assert_ne!(all(&options), all(&Generate { seed: 43, ..options }));
 }
 
 #[test]
 fn the_first_events_never_change() {
-    let options = Generate { events: 2, ..Generate::default() };
-    let lines: Vec<_> = all(&options).into_iter().map(|(json, ..)| String::from_utf8(json).unwrap()).collect();
+    let options = Generate {
+        events: 2,
+        ..Generate::default()
+    };
+    let lines: Vec<_> = all(&options)
+        .into_iter()
+        .map(|(json, ..)| String::from_utf8(json).unwrap())
+        .collect();
     insta_like(&lines);
 }
 
@@ -36,7 +45,11 @@ fn insta_like(lines: &[String]) {
 #[test]
 fn every_profile_writes_json_of_about_100_bytes_with_the_documented_keys() {
     for profile in Profile::ALL {
-        let options = Generate { profile, events: 2_000, ..Generate::default() };
+        let options = Generate {
+            profile,
+            events: 2_000,
+            ..Generate::default()
+        };
         let mut bytes = 0;
         for (json, ts, _) in all(&options) {
             bytes += json.len();
@@ -44,16 +57,31 @@ fn every_profile_writes_json_of_about_100_bytes_with_the_documented_keys() {
             let keys: Vec<_> = event.keys().map(String::as_str).collect();
             assert_eq!(keys.len(), 6, "{keys:?}");
             assert_eq!(event["ts"], ts);
-            assert!(event["item"].is_string() && event["category"].is_string() && event["region"].is_string() && event["user"].is_string());
+            assert!(
+                event["item"].is_string()
+                    && event["category"].is_string()
+                    && event["region"].is_string()
+                    && event["user"].is_string()
+            );
             assert!(event["amount"].as_i64().unwrap() > 0);
         }
-        assert!((80..125).contains(&(bytes / 2_000)), "{}: {} bytes", profile.name(), bytes / 2_000);
+        assert!(
+            (80..125).contains(&(bytes / 2_000)),
+            "{}: {} bytes",
+            profile.name(),
+            bytes / 2_000
+        );
     }
 }
 
 #[test]
 fn items_follow_zipfs_law() {
-    let options = Generate { events: 200_000, items: 1_000, exponent: 1.0, ..Generate::default() };
+    let options = Generate {
+        events: 200_000,
+        items: 1_000,
+        exponent: 1.0,
+        ..Generate::default()
+    };
     let mut counts: HashMap<String, u64> = HashMap::new();
     for (json, ..) in all(&options) {
         let event: serde_json::Value = serde_json::from_slice(&json).unwrap();
@@ -65,13 +93,22 @@ fn items_follow_zipfs_law() {
     for rank in [1, 2, 4, 8, 16] {
         let expected = 200_000.0 / (rank as f64 * 7.485);
         let got = sorted[rank - 1] as f64;
-        assert!((got / expected - 1.0).abs() < 0.1, "rank {rank}: {got} instead of {expected}");
+        assert!(
+            (got / expected - 1.0).abs() < 0.1,
+            "rank {rank}: {got} instead of {expected}"
+        );
     }
 }
 
 #[test]
 fn disorder_stays_within_its_bound_and_its_share() {
-    let options = Generate { events: 50_000, disorder_share: 0.2, disorder: 500, rate: 10_000.0, ..Generate::default() };
+    let options = Generate {
+        events: 50_000,
+        disorder_share: 0.2,
+        disorder: 500,
+        rate: 10_000.0,
+        ..Generate::default()
+    };
     let mut late = 0;
     for (number, (_, ts, _)) in all(&options).iter().enumerate() {
         let base = options.start + (number as f64 * 1000.0 / options.rate) as i64;
@@ -83,8 +120,18 @@ fn disorder_stays_within_its_bound_and_its_share() {
 
 #[test]
 fn a_silent_partition_gets_nothing_and_the_others_all() {
-    let silences = vec![Silence { partition: 1, from: 100, to: 300 }];
-    let options = Generate { events: 5_000, rate: 10_000.0, partitions: 4, silences, ..Generate::default() };
+    let silences = vec![Silence {
+        partition: 1,
+        from: 100,
+        to: 300,
+    }];
+    let options = Generate {
+        events: 5_000,
+        rate: 10_000.0,
+        partitions: 4,
+        silences,
+        ..Generate::default()
+    };
     let mut counts = [0; 4];
     for (number, (_, _, partition)) in all(&options).iter().enumerate() {
         let since = (number as f64 / 10.0) as i64;
@@ -104,7 +151,13 @@ fn the_hot_set_drifts() {
         }
         counts.into_iter().max_by_key(|(_, count)| *count).unwrap().0
     };
-    let options = Generate { events: 20_000, rate: 1_000.0, drift_every: Some(10_000), drift_ranks: 1, ..Generate::default() };
+    let options = Generate {
+        events: 20_000,
+        rate: 1_000.0,
+        drift_every: Some(10_000),
+        drift_ranks: 1,
+        ..Generate::default()
+    };
     let events = all(&options);
     assert_ne!(top(&events[..10_000]), top(&events[10_000..]));
 }
@@ -113,14 +166,37 @@ fn the_hot_set_drifts() {
 fn senseless_options_are_refused() {
     let options = Generate::default();
     for wrong in [
-        Generate { items: 0, ..options.clone() },
-        Generate { partitions: 0, ..options.clone() },
-        Generate { rate: 0.0, ..options.clone() },
-        Generate { exponent: -1.0, ..options.clone() },
-        Generate { disorder_share: 1.5, ..options.clone() },
-        Generate { drift_every: Some(0), ..options.clone() },
+        Generate {
+            items: 0,
+            ..options.clone()
+        },
+        Generate {
+            partitions: 0,
+            ..options.clone()
+        },
+        Generate {
+            rate: 0.0,
+            ..options.clone()
+        },
+        Generate {
+            exponent: -1.0,
+            ..options.clone()
+        },
+        Generate {
+            disorder_share: 1.5,
+            ..options.clone()
+        },
+        Generate {
+            drift_every: Some(0),
+            ..options.clone()
+        },
     ] {
         assert!(Events::new(&wrong).is_err(), "{wrong:?}");
     }
-    assert!("shops".parse::<Profile>().unwrap_err().contains("shop, cdn, flows, hashtags, ads"));
+    assert!(
+        "shops"
+            .parse::<Profile>()
+            .unwrap_err()
+            .contains("shop, cdn, flows, hashtags, ads")
+    );
 }

@@ -42,7 +42,9 @@ impl Connector for Impulse {
     fn table(&self, columns: &[Column], options: &mut Options) -> Result<Arc<dyn TableSpec>, Error> {
         format::only(options, Direction::Source)?;
         let rate = options.parsed::<f64>("event_rate", "a number of rows a second")?;
-        let rate = rate.ok_or_else(|| Error::new("option 'event_rate' is missing").hint("add event_rate = '1000' (rows a second) to WITH"))?;
+        let rate = rate.ok_or_else(|| {
+            Error::new("option 'event_rate' is missing").hint("add event_rate = '1000' (rows a second) to WITH")
+        })?;
         if !(rate.is_finite() && rate > 0.0) {
             return Err(Error::new(format!("option 'event_rate' is {rate}, it must be above 0")));
         }
@@ -57,8 +59,10 @@ impl Connector for Impulse {
         for column in columns.iter().filter(|c| c.kind != ColumnKind::Generated) {
             let known = matches!(column.field.name().as_str(), "counter" | "subtask_index");
             if !known || *column.field.data_type() != DataType::Int64 || column.kind != ColumnKind::Physical {
-                return Err(Error::new(format!("impulse has no column '{}' of this type", column.field.name()))
-                    .hint("its columns are counter BIGINT and subtask_index BIGINT; they need not be declared"));
+                return Err(
+                    Error::new(format!("impulse has no column '{}' of this type", column.field.name()))
+                        .hint("its columns are counter BIGINT and subtask_index BIGINT; they need not be declared"),
+                );
             }
         }
         let interval = interval.unwrap_or_else(|| (1e9 / rate).max(1.0) as i64);
@@ -66,7 +70,11 @@ impl Connector for Impulse {
     }
 
     fn default_columns(&self) -> Option<Vec<Column>> {
-        let column = |name| Column { field: Arc::new(Field::new(name, DataType::Int64, false)), kind: ColumnKind::Physical, json: false };
+        let column = |name| Column {
+            field: Arc::new(Field::new(name, DataType::Int64, false)),
+            kind: ColumnKind::Physical,
+            json: false,
+        };
         Some(vec![column("counter"), column("subtask_index")])
     }
 }
@@ -81,7 +89,9 @@ impl TableSpec for ImpulseTable {
     }
 
     fn describe(&self) -> String {
-        let count = self.count.map_or_else(|| "endless".to_string(), |count| format!("{count} rows"));
+        let count = self
+            .count
+            .map_or_else(|| "endless".to_string(), |count| format!("{count} rows"));
         format!("impulse ({count}, {} rows/s)", self.rate)
     }
 
@@ -101,17 +111,36 @@ pub(crate) struct ImpulseSource {
 }
 
 impl ImpulseSource {
-    pub(crate) fn open(node: &SourceNode, table: &ImpulseTable, bounded: bool, limit: Option<u64>) -> Result<Self, RunError> {
+    pub(crate) fn open(
+        node: &SourceNode,
+        table: &ImpulseTable,
+        bounded: bool,
+        limit: Option<u64>,
+    ) -> Result<Self, RunError> {
         let limit = limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let end = table.count.unwrap_or(i64::MAX).min(limit);
         let name = node.table.name.clone();
         if bounded && end == i64::MAX {
-            let message = "this run is bounded, but impulse has no end: add message_count to the table, or --limit to the run".into();
+            let message =
+                "this run is bounded, but impulse has no end: add message_count to the table, or --limit to the run"
+                    .into();
             return Err(RunError::Source { table: name, message });
         }
         let stored = node.table.stored_schema();
-        let schema = Arc::new(Schema::new(node.stored.iter().map(|&place| stored.field(place).clone()).collect::<Vec<_>>()));
-        Ok(Self { name, table: table.clone(), schema, end, paced: !bounded, times: node.event_time.is_none() })
+        let schema = Arc::new(Schema::new(
+            node.stored
+                .iter()
+                .map(|&place| stored.field(place).clone())
+                .collect::<Vec<_>>(),
+        ));
+        Ok(Self {
+            name,
+            table: table.clone(),
+            schema,
+            end,
+            paced: !bounded,
+            times: node.event_time.is_none(),
+        })
     }
 }
 
@@ -122,7 +151,9 @@ impl Source for ImpulseSource {
     }
 
     fn reader(&mut self, partitions: &[Start]) -> Result<Box<dyn Reader>, RunError> {
-        let Some(start) = partitions.first() else { return Ok(Box::new(crate::single_file::Nothing)) };
+        let Some(start) = partitions.first() else {
+            return Ok(Box::new(crate::single_file::Nothing));
+        };
         let next = start.position.unwrap_or(0);
         Ok(Box::new(ImpulseReader {
             name: self.name.clone(),
@@ -180,10 +211,22 @@ impl Reader for ImpulseReader {
         });
         let options = RecordBatchOptions::new().with_row_count(Some(count as usize));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns.collect(), &options)?;
-        let times: Vec<i64> = if self.times { range.map(|n| n.saturating_mul(self.table.interval)).collect() } else { Vec::new() };
+        let times: Vec<i64> = if self.times {
+            range.map(|n| n.saturating_mul(self.table.interval)).collect()
+        } else {
+            Vec::new()
+        };
         self.next += count;
         let records = count as u64;
-        Ok(Poll::Rows(Rows { partition: 0, batch, times: ScalarBuffer::from(times), next: self.next, records, bytes: 0, bad: 0 }))
+        Ok(Poll::Rows(Rows {
+            partition: 0,
+            batch,
+            times: ScalarBuffer::from(times),
+            next: self.next,
+            records,
+            bytes: 0,
+            bad: 0,
+        }))
     }
 
     fn reject(&mut self, rows: &[(usize, String)]) -> Result<(), RunError> {
@@ -191,7 +234,10 @@ impl Reader for ImpulseReader {
             None => Ok(()),
             Some((row, reason)) => {
                 let message = format!("row {row} of the batch before {}: {reason}", self.next);
-                Err(RunError::Source { table: self.name.clone(), message })
+                Err(RunError::Source {
+                    table: self.name.clone(),
+                    message,
+                })
             }
         }
     }

@@ -9,8 +9,8 @@ use super::scan::{Kind, Scanner, Token, unescape};
 use super::time;
 use crate::types::sql_name;
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, ListArray, NullBufferBuilder, StringViewBuilder, StructArray,
-    UInt64Builder,
+    ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, ListArray, NullBufferBuilder,
+    StringViewBuilder, StructArray, UInt64Builder,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
@@ -87,21 +87,34 @@ impl Column {
             DataType::Time64(TimeUnit::Nanosecond) => Cells::Clock(Int64Builder::new()),
             DataType::Utf8View if json => Cells::Json(StringViewBuilder::new()),
             DataType::Utf8View => Cells::Text(StringViewBuilder::new()),
-            DataType::List(item) => Cells::List(Box::new(Column::new(&format!("{path}[]"), item, false)?), vec![0], NullBufferBuilder::new(0)),
+            DataType::List(item) => Cells::List(
+                Box::new(Column::new(&format!("{path}[]"), item, false)?),
+                vec![0],
+                NullBufferBuilder::new(0),
+            ),
             DataType::Struct(fields) => {
-                let children: Option<Vec<_>> = fields.iter().map(|f| Column::new(&format!("{path}.{}", f.name()), f, false)).collect();
+                let children: Option<Vec<_>> = fields
+                    .iter()
+                    .map(|f| Column::new(&format!("{path}.{}", f.name()), f, false))
+                    .collect();
                 Cells::Struct(children?, fields.clone(), NullBufferBuilder::new(0))
             }
             _ => return None,
         };
-        Some(Self { path: path.to_string(), field: field.clone(), cells })
+        Some(Self {
+            path: path.to_string(),
+            field: field.clone(),
+            cells,
+        })
     }
 
     /// Checks a value of the message `text`. The error says what is wrong with the row.
     #[inline]
     pub(crate) fn check(&self, token: Token, text: &[u8]) -> Result<Cell, String> {
         match (&self.cells, token.kind) {
-            (Cells::Whole(_, low, high), Kind::Integer(value)) if (*low..=*high).contains(&value) => Ok(Cell::Whole(value)),
+            (Cells::Whole(_, low, high), Kind::Integer(value)) if (*low..=*high).contains(&value) => {
+                Ok(Cell::Whole(value))
+            }
             (Cells::Text(_), Kind::Text) => Ok(Cell::Span(token.start, token.end)),
             _ => self.check_slowly(token, text),
         }
@@ -136,27 +149,41 @@ impl Column {
                 _ => wrong(),
             },
             Cells::Float(_) => match (token.kind, self.field.data_type()) {
-                (Kind::Integer(_) | Kind::Number | Kind::Text | Kind::Escaped, DataType::Float32) => {
-                    spelled().parse::<f32>().ok().filter(|v| v.is_finite()).map(|v| Cell::Float(v.into())).ok_or_else(|| self.wrong(token, text))
-                }
-                (Kind::Integer(_) | Kind::Number | Kind::Text | Kind::Escaped, _) => {
-                    spelled().parse::<f64>().ok().filter(|v| v.is_finite()).map(Cell::Float).ok_or_else(|| self.wrong(token, text))
-                }
+                (Kind::Integer(_) | Kind::Number | Kind::Text | Kind::Escaped, DataType::Float32) => spelled()
+                    .parse::<f32>()
+                    .ok()
+                    .filter(|v| v.is_finite())
+                    .map(|v| Cell::Float(v.into()))
+                    .ok_or_else(|| self.wrong(token, text)),
+                (Kind::Integer(_) | Kind::Number | Kind::Text | Kind::Escaped, _) => spelled()
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|v| v.is_finite())
+                    .map(Cell::Float)
+                    .ok_or_else(|| self.wrong(token, text)),
                 _ => wrong(),
             },
             Cells::Decimal(_, precision, scale) => match token.kind {
                 Kind::Integer(_) | Kind::Number | Kind::Text | Kind::Escaped => {
-                    parse_decimal::<Decimal128Type>(&spelled(), *precision, *scale).map(Cell::Decimal).map_err(|_| self.wrong(token, text))
+                    parse_decimal::<Decimal128Type>(&spelled(), *precision, *scale)
+                        .map(Cell::Decimal)
+                        .map_err(|_| self.wrong(token, text))
                 }
                 _ => wrong(),
             },
             Cells::Time(_, tick) => match token.kind {
                 Kind::Integer(ticks) => Ok(Cell::Whole(ticks)),
                 Kind::Text | Kind::Escaped => {
-                    let Some((seconds, nanos)) = time::timestamp(spelled().as_bytes()) else { return wrong() };
+                    let Some((seconds, nanos)) = time::timestamp(spelled().as_bytes()) else {
+                        return wrong();
+                    };
                     let ticks = (i128::from(seconds) * 1_000_000_000 + i128::from(nanos)).div_euclid(i128::from(*tick));
                     i64::try_from(ticks).map(Cell::Whole).map_err(|_| {
-                        format!("column '{}': {} is outside of the years 1677 to 2262, which 64-bit nanoseconds reach", self.path, said(token, text))
+                        format!(
+                            "column '{}': {} is outside of the years 1677 to 2262, which 64-bit nanoseconds reach",
+                            self.path,
+                            said(token, text)
+                        )
                     })
                 }
                 _ => wrong(),
@@ -167,7 +194,9 @@ impl Column {
                 _ => wrong(),
             },
             Cells::Clock(_) => match token.kind {
-                Kind::Text => Time64NanosecondType::parse(&spelled()).map(Cell::Whole).ok_or_else(|| self.wrong(token, text)),
+                Kind::Text => Time64NanosecondType::parse(&spelled())
+                    .map(Cell::Whole)
+                    .ok_or_else(|| self.wrong(token, text)),
                 _ => wrong(),
             },
             Cells::Text(_) => match token.kind {
@@ -181,22 +210,33 @@ impl Column {
                 _ => Ok(Cell::Span(token.start, token.end)),
             },
             Cells::List(item, ..) if token.kind == Kind::Array => list(item, token, text),
-            Cells::Struct(children, fields, _) if token.kind == Kind::Object => fields_of(children, fields, token, text),
+            Cells::Struct(children, fields, _) if token.kind == Kind::Object => {
+                fields_of(children, fields, token, text)
+            }
             Cells::List(..) | Cells::Struct(..) => wrong(),
         }
     }
 
     #[cold]
     fn wrong(&self, token: Token, text: &[u8]) -> String {
-        format!("column '{}': expected {}, found {}", self.path, sql_name(self.field.data_type()), said(token, text))
+        format!(
+            "column '{}': expected {}, found {}",
+            self.path,
+            sql_name(self.field.data_type()),
+            said(token, text)
+        )
     }
 
     /// Takes a value that [`Column::check`] made of this message.
     #[inline]
     pub(crate) fn append(&mut self, cell: &Cell, text: &[u8]) {
         match (&mut self.cells, cell) {
-            (Cells::Whole(b, ..) | Cells::Time(b, _) | Cells::Date(b) | Cells::Clock(b), Cell::Whole(value)) => b.append_value(*value),
-            (Cells::Text(b) | Cells::Json(b), Cell::Span(start, end)) => append_text(b, text.get(*start..*end).unwrap_or_default()),
+            (Cells::Whole(b, ..) | Cells::Time(b, _) | Cells::Date(b) | Cells::Clock(b), Cell::Whole(value)) => {
+                b.append_value(*value)
+            }
+            (Cells::Text(b) | Cells::Json(b), Cell::Span(start, end)) => {
+                append_text(b, text.get(*start..*end).unwrap_or_default())
+            }
             (cells, cell) => append_slowly(cells, cell, text),
         }
     }
@@ -213,15 +253,29 @@ impl Column {
             Cells::Text(b) | Cells::Json(b) => Arc::new(b.finish()),
             Cells::List(item, offsets, nulls) => {
                 let offsets = OffsetBuffer::new(std::mem::replace(offsets, vec![0]).into());
-                Arc::new(ListArray::try_new(item.field.clone(), offsets, item.finish()?, nulls.finish())?)
+                Arc::new(ListArray::try_new(
+                    item.field.clone(),
+                    offsets,
+                    item.finish()?,
+                    nulls.finish(),
+                )?)
             }
             Cells::Struct(children, fields, nulls) => {
                 let rows = nulls.len();
                 let arrays = children.iter_mut().map(Column::finish).collect::<Result<_, _>>()?;
-                Arc::new(StructArray::try_new_with_length(fields.clone(), arrays, nulls.finish(), rows)?)
+                Arc::new(StructArray::try_new_with_length(
+                    fields.clone(),
+                    arrays,
+                    nulls.finish(),
+                    rows,
+                )?)
             }
         };
-        if array.data_type() == self.field.data_type() { Ok(array) } else { cast(&array, self.field.data_type()) }
+        if array.data_type() == self.field.data_type() {
+            Ok(array)
+        } else {
+            cast(&array, self.field.data_type())
+        }
     }
 }
 
@@ -253,7 +307,11 @@ fn append_slowly(cells: &mut Cells, cell: &Cell, text: &[u8]) {
         }
         (Cells::Struct(children, _, nulls), cell) => {
             for (i, child) in children.iter_mut().enumerate() {
-                let value = if let Cell::Struct(values) = cell { values.get(i).unwrap_or(&Cell::Null) } else { &Cell::Null };
+                let value = if let Cell::Struct(values) = cell {
+                    values.get(i).unwrap_or(&Cell::Null)
+                } else {
+                    &Cell::Null
+                };
                 child.append(value, text);
             }
             nulls.append(matches!(cell, Cell::Struct(_)));
@@ -304,7 +362,12 @@ fn fields_of(children: &[Column], fields: &Fields, token: Token, text: &[u8]) ->
             }
         }
     }
-    children.iter().zip(found).map(|(child, token)| child.check(token, text)).collect::<Result<_, _>>().map(Cell::Struct)
+    children
+        .iter()
+        .zip(found)
+        .map(|(child, token)| child.check(token, text))
+        .collect::<Result<_, _>>()
+        .map(Cell::Struct)
 }
 
 /// Nanoseconds of a unit.
@@ -324,7 +387,10 @@ fn whole(kind: Kind, text: &str) -> Option<i128> {
         Kind::Text | Kind::Escaped => text.parse().ok(),
         Kind::Number => text.parse().ok().or_else(|| {
             // Below 2^53 a double holds every whole number exactly.
-            text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() < 9_007_199_254_740_992.0).map(|v| v as i128)
+            text.parse::<f64>()
+                .ok()
+                .filter(|v| v.fract() == 0.0 && v.abs() < 9_007_199_254_740_992.0)
+                .map(|v| v as i128)
         }),
         _ => None,
     }
@@ -333,7 +399,11 @@ fn whole(kind: Kind, text: &str) -> Option<i128> {
 /// What stands in the message, for an error.
 fn said(token: Token, text: &[u8]) -> String {
     let span = String::from_utf8_lossy(text.get(token.start..token.end).unwrap_or_default()).into_owned();
-    let short = if span.chars().count() > 60 { format!("{}...", span.chars().take(57).collect::<String>()) } else { span };
+    let short = if span.chars().count() > 60 {
+        format!("{}...", span.chars().take(57).collect::<String>())
+    } else {
+        span
+    };
     match token.kind {
         Kind::Text | Kind::Escaped => format!("the string \"{short}\""),
         Kind::Integer(_) | Kind::Number => format!("the number {short}"),

@@ -30,7 +30,11 @@ impl JsonDecoder {
             columns.push(Column::new(field.name(), field, *json).ok_or_else(|| field.clone())?);
         }
         let names: Vec<Box<[u8]>> = fields.iter().map(|(field, _)| field.name().as_bytes().into()).collect();
-        let by_name = if names.len() > 16 { names.iter().cloned().zip(0..).collect() } else { HashMap::new() };
+        let by_name = if names.len() > 16 {
+            names.iter().cloned().zip(0..).collect()
+        } else {
+            HashMap::new()
+        };
         let width = columns.len();
         Ok(Self {
             names,
@@ -62,7 +66,10 @@ impl JsonDecoder {
     pub(crate) fn any(&self, text: &[u8]) -> Result<(), String> {
         let mut scanner = Scanner::new(text);
         scanner.skip_space();
-        scanner.value(0).and_then(|_| scanner.end()).map_err(|fault| broken(fault, text))
+        scanner
+            .value(0)
+            .and_then(|_| scanner.end())
+            .map_err(|fault| broken(fault, text))
     }
 
     /// The columns taken since the last time.
@@ -142,7 +149,10 @@ impl JsonDecoder {
             bytes
         };
         let place = if self.by_name.is_empty() {
-            self.names.iter().position(|name| **name == *bytes).map(|place| place as u32)
+            self.names
+                .iter()
+                .position(|name| **name == *bytes)
+                .map(|place| place as u32)
         } else {
             self.by_name.get(bytes).copied()
         };
@@ -158,5 +168,10 @@ fn broken(fault: Fault, text: &[u8]) -> String {
     if text.is_empty() {
         return "the message is empty, a JSON object is expected".into();
     }
-    format!("not JSON: {} (byte {} of {}, near {around:?})", fault.what, fault.at, text.len())
+    format!(
+        "not JSON: {} (byte {} of {}, near {around:?})",
+        fault.what,
+        fault.at,
+        text.len()
+    )
 }

@@ -40,11 +40,20 @@ pub(crate) struct JsonEncoder {
 impl JsonEncoder {
     pub(crate) fn new(timestamps: Timestamps, decimals: Decimals) -> Self {
         let formats = Formats { timestamps, decimals };
-        Self { options: EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(formats)) }
+        Self {
+            options: EncoderOptions::default()
+                .with_explicit_nulls(true)
+                .with_encoder_factory(Arc::new(formats)),
+        }
     }
 
     /// Appends each row as one object to `out`, and the length of `out` after each to `ends`.
-    pub(crate) fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<(), ArrowError> {
+    pub(crate) fn encode(
+        &self,
+        batch: &RecordBatch,
+        out: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), ArrowError> {
         let rows = StructArray::from(batch.clone());
         let field = Arc::new(Field::new_struct("", batch.schema().fields().clone(), false));
         let mut encoder = make_encoder(&field, &rows, &self.options)?;
@@ -78,7 +87,12 @@ impl EncoderFactory for Formats {
         let encoder: Box<dyn Encoder + 'a> = match (array.data_type(), self.timestamps, self.decimals) {
             (DataType::Timestamp(..) | DataType::Date32 | DataType::Date64, Timestamps::UnixMillis, _) => {
                 let millis = cast(array, &DataType::Timestamp(TimeUnit::Millisecond, None))?;
-                Box::new(Millis(cast(&millis, &DataType::Int64)?.as_primitive::<Int64Type>().values().to_vec()))
+                Box::new(Millis(
+                    cast(&millis, &DataType::Int64)?
+                        .as_primitive::<Int64Type>()
+                        .values()
+                        .to_vec(),
+                ))
             }
             (DataType::Decimal128(..), _, Decimals::String) => Box::new(DecimalText(array.as_primitive())),
             (DataType::Decimal128(..), _, Decimals::Bytes) => {

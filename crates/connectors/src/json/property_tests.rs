@@ -9,8 +9,12 @@ use std::sync::Arc;
 
 fn decoder() -> JsonDecoder {
     let field = |name: &str, data_type| (Arc::new(Field::new(name, data_type, true)) as FieldRef, false);
-    let wanted =
-        [field("a", DataType::Int64), field("b", DataType::Utf8View), field("c", DataType::Float64), field("d", DataType::Boolean)];
+    let wanted = [
+        field("a", DataType::Int64),
+        field("b", DataType::Utf8View),
+        field("c", DataType::Float64),
+        field("d", DataType::Boolean),
+    ];
     JsonDecoder::new(&wanted).unwrap()
 }
 
@@ -24,20 +28,34 @@ fn value_text() -> impl Strategy<Value = String> {
         any::<i64>().prop_map(|v| v.to_string()),
         any::<u64>().prop_map(|v| v.to_string()),
         (-1000_i64..1000).prop_map(|v| v.to_string()),
-        any::<f64>().prop_filter("JSON has no NaN", |v| v.is_finite()).prop_map(|v| format!("{v:e}")),
+        any::<f64>()
+            .prop_filter("JSON has no NaN", |v| v.is_finite())
+            .prop_map(|v| format!("{v:e}")),
         (-1e6..1e6_f64).prop_map(|v| v.to_string()),
         any::<String>().prop_map(|v| Value::from(v).to_string()),
         "[a-z]{0,20}".prop_map(|v| format!("\"{v}\"")),
-        "\\PC{0,12}".prop_map(|v| v.chars().map(|c| {
-            let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04X}")).collect::<String>()
-        }).collect::<String>()).prop_map(|v| format!("\"{v}\"")),
+        "\\PC{0,12}"
+            .prop_map(|v| v
+                .chars()
+                .map(|c| {
+                    let mut units = [0; 2];
+                    c.encode_utf16(&mut units)
+                        .iter()
+                        .map(|unit| format!("\\u{unit:04X}"))
+                        .collect::<String>()
+                })
+                .collect::<String>())
+            .prop_map(|v| format!("\"{v}\"")),
     ];
     scalar.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
-            (prop::collection::vec(inner.clone(), 0..4), space()).prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},{s}")))),
+            (prop::collection::vec(inner.clone(), 0..4), space())
+                .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},{s}")))),
             (prop::collection::vec(("[a-e]{1,2}", inner), 0..4), space()).prop_map(|(members, s)| {
-                let members: Vec<_> = members.into_iter().map(|(key, value)| format!("\"{key}\"{s}:{s}{value}")).collect();
+                let members: Vec<_> = members
+                    .into_iter()
+                    .map(|(key, value)| format!("\"{key}\"{s}:{s}{value}"))
+                    .collect();
                 format!("{{{s}{}{s}}}", members.join(&format!("{s},{s}")))
             }),
         ]
@@ -47,10 +65,17 @@ fn value_text() -> impl Strategy<Value = String> {
 /// An object whose keys are often wanted ones, also twice.
 fn object_text() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec!["a", "b", "c", "d", "e", "another_key", "\\u0061"]);
-    (prop::collection::vec((key, value_text()), 0..7), prop::sample::select(vec!["", " "])).prop_map(|(members, s)| {
-        let members: Vec<_> = members.into_iter().map(|(key, value)| format!("\"{key}\":{s}{value}")).collect();
-        format!("{{{}}}", members.join(&format!(",{s}")))
-    })
+    (
+        prop::collection::vec((key, value_text()), 0..7),
+        prop::sample::select(vec!["", " "]),
+    )
+        .prop_map(|(members, s)| {
+            let members: Vec<_> = members
+                .into_iter()
+                .map(|(key, value)| format!("\"{key}\":{s}{value}"))
+                .collect();
+            format!("{{{}}}", members.join(&format!(",{s}")))
+        })
 }
 
 /// Changes, drops, doubles and inserts bytes.
@@ -79,7 +104,9 @@ fn expected(message: &[u8]) -> Option<[Value; 4]> {
         Ok(Value::Object(object)) => object,
         Ok(_) => return None,
         // A number too large for a double is good JSON; serde_json does not think so.
-        Err(error) if error.to_string().contains("number out of range") => return Some(std::array::from_fn(|_| Value::from("?"))),
+        Err(error) if error.to_string().contains("number out of range") => {
+            return Some(std::array::from_fn(|_| Value::from("?")));
+        }
         Err(_) => return None,
     };
     let get = |key: &str| object.get(key).cloned().unwrap_or(Value::Null);
@@ -103,7 +130,8 @@ fn check(decoder: &mut JsonDecoder, message: &[u8]) -> Result<(), TestCaseError>
         // Good JSON may still be of the wrong type.
         prop_assert!(reason.starts_with("column '"), "refused {text:?}: {reason}");
         let whole = a.is_null() || a.as_i64().is_some() || a.as_str().is_some_and(|s| s.parse::<i64>().is_ok());
-        let number = c.is_null() || c.is_number() || c.as_str().is_some_and(|s| s.parse::<f64>().is_ok_and(f64::is_finite));
+        let number =
+            c.is_null() || c.is_number() || c.as_str().is_some_and(|s| s.parse::<f64>().is_ok_and(f64::is_finite));
         let fits = whole && (b.is_null() || b.is_string()) && number && (d.is_null() || d.is_boolean());
         prop_assert!(!fits, "refused {text:?}: {reason}");
         return Ok(());
@@ -114,14 +142,30 @@ fn check(decoder: &mut JsonDecoder, message: &[u8]) -> Result<(), TestCaseError>
     if let Some(value) = a.as_i64() {
         prop_assert_eq!(columns[0].as_primitive::<Int64Type>().value(0), value, "{}", text);
     }
-    prop_assert_eq!(b.as_str(), (!null(1)).then(|| columns[1].as_string_view().value(0)), "{}", text);
+    prop_assert_eq!(
+        b.as_str(),
+        (!null(1)).then(|| columns[1].as_string_view().value(0)),
+        "{}",
+        text
+    );
     prop_assert_eq!(c.is_null(), null(2));
     if let Some(value) = c.as_f64() {
         let got = columns[2].as_primitive::<Float64Type>().value(0);
         // serde_json's fast parser may be one unit off in the last place.
-        prop_assert!((got - value).abs() <= value.abs() * 1e-15, "{}: {} {}", text, got, value);
+        prop_assert!(
+            (got - value).abs() <= value.abs() * 1e-15,
+            "{}: {} {}",
+            text,
+            got,
+            value
+        );
     }
-    prop_assert_eq!(d.as_bool(), (!null(3)).then(|| columns[3].as_boolean().value(0)), "{}", text);
+    prop_assert_eq!(
+        d.as_bool(),
+        (!null(3)).then(|| columns[3].as_boolean().value(0)),
+        "{}",
+        text
+    );
     Ok(())
 }
 

@@ -49,7 +49,11 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    pub(crate) const MISSING: Token = Token { kind: Kind::Missing, start: 0, end: 0 };
+    pub(crate) const MISSING: Token = Token {
+        kind: Kind::Missing,
+        start: 0,
+        end: 0,
+    };
 }
 
 /// Reads a message from left to right.
@@ -78,14 +82,22 @@ impl<'a> Scanner<'a> {
 
     #[cold]
     pub(crate) fn fault<T>(&self, what: &'static str) -> Result<T, Fault> {
-        let what = if self.at >= self.text.len() { "the text ends too early" } else { what };
+        let what = if self.at >= self.text.len() {
+            "the text ends too early"
+        } else {
+            what
+        };
         Err(Fault { at: self.at, what })
     }
 
     /// Whether nothing but white space is left.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         self.skip_space();
-        if self.at < self.text.len() { self.fault("something follows the end of the value") } else { Ok(()) }
+        if self.at < self.text.len() {
+            self.fault("something follows the end of the value")
+        } else {
+            Ok(())
+        }
     }
 
     /// The value at the cursor; `depth` objects and arrays are open around it.
@@ -108,7 +120,11 @@ impl<'a> Scanner<'a> {
             b'n' => self.word(b"null", Kind::Null)?,
             _ => return self.fault("a value is expected here"),
         };
-        Ok(Token { kind, start, end: self.at })
+        Ok(Token {
+            kind,
+            start,
+            end: self.at,
+        })
     }
 
     fn word(&mut self, word: &'static [u8], kind: Kind) -> Result<Kind, Fault> {
@@ -210,10 +226,17 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         if high != 0 {
             if let Err(wrong) = std::str::from_utf8(&self.text[start..end]) {
-                return Err(Fault { at: start + wrong.valid_up_to(), what: "a string is not UTF-8" });
+                return Err(Fault {
+                    at: start + wrong.valid_up_to(),
+                    what: "a string is not UTF-8",
+                });
             }
         }
-        Ok(Token { kind: if escaped { Kind::Escaped } else { Kind::Text }, start, end })
+        Ok(Token {
+            kind: if escaped { Kind::Escaped } else { Kind::Text },
+            start,
+            end,
+        })
     }
 
     /// Moves over bytes that stand for themselves in a string. Not zero if one of them is not ASCII.
@@ -260,7 +283,14 @@ impl<'a> Scanner<'a> {
                     0xD800..=0xDFFF => false,
                     _ => true,
                 };
-                if whole { Ok(()) } else { Err(Fault { at: begin, what: "half of a surrogate pair is no character" }) }
+                if whole {
+                    Ok(())
+                } else {
+                    Err(Fault {
+                        at: begin,
+                        what: "half of a surrogate pair is no character",
+                    })
+                }
             }
             _ => self.fault("no such escape in JSON"),
         }
@@ -333,7 +363,9 @@ impl<'a> Scanner<'a> {
             let stop = (word.wrapping_add(ONES * 0x76) | word) & HIGHS;
             let bytes = stop.trailing_zeros() / 8;
             if bytes > 0 {
-                *value = value.wrapping_mul(POWERS[bytes as usize]).wrapping_add(eight_digits(word << (8 * (8 - bytes))));
+                *value = value
+                    .wrapping_mul(POWERS[bytes as usize])
+                    .wrapping_add(eight_digits(word << (8 * (8 - bytes))));
                 self.at += bytes as usize;
             }
             if bytes < 8 {
@@ -404,5 +436,7 @@ pub(crate) fn unescape(text: &[u8]) -> String {
 }
 
 fn hex4(text: &[u8]) -> u32 {
-    text.iter().take(4).fold(0, |value, &digit| value * 16 + char::from(digit).to_digit(16).unwrap_or(0))
+    text.iter().take(4).fold(0, |value, &digit| {
+        value * 16 + char::from(digit).to_digit(16).unwrap_or(0)
+    })
 }

@@ -50,7 +50,13 @@ impl Shape {
         let mut mask = [0; WIDTH];
         raw[..bytes.len()].copy_from_slice(bytes);
         mask[..bytes.len()].fill(0xFF);
-        let step = Step { words: words(&raw), masks: words(&mask), raw, len: bytes.len(), column };
+        let step = Step {
+            words: words(&raw),
+            masks: words(&mask),
+            raw,
+            len: bytes.len(),
+            column,
+        };
         match self.0.get_mut(number) {
             Some(old) => *old = step,
             None => self.0.push(step),

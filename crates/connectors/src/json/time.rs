@@ -80,7 +80,11 @@ pub(crate) fn date(text: &[u8]) -> Option<i64> {
         return None;
     }
     // Days from civil, by Howard Hinnant: years begin in March, so that the leap day is a year's last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);
     let of_year = (153 * month + 2) / 5 + day - 1;
@@ -120,7 +124,11 @@ mod tests {
             "2000-02-29t00:00:00z",
             "2016-12-31T23:59:60Z",
         ] {
-            assert_eq!(nanos(text), string_to_timestamp_nanos(text).ok().map(i128::from), "{text}");
+            assert_eq!(
+                nanos(text),
+                string_to_timestamp_nanos(text).ok().map(i128::from),
+                "{text}"
+            );
         }
     }
 
@@ -145,9 +153,24 @@ mod tests {
     #[test]
     fn refuses_what_is_no_time() {
         for text in [
-            "", "x", "2023", "2023-13-01", "2023-02-29", "2023-00-10", "2023-01-32", "2023-01-01T", "2023-01-01T10:00",
-            "2023-01-01T24:00:00", "2023-01-01T10:61:00", "2023-01-01X10:00:00", "2023-01-01T10:00:00.", "2023-01-01T10:00:00+1",
-            "2023-01-01T10:00:00+25:00", "2023-01-01T10:00:00 UTC", "2023-01-01T10:00:00Zx", "2023/01/01",
+            "",
+            "x",
+            "2023",
+            "2023-13-01",
+            "2023-02-29",
+            "2023-00-10",
+            "2023-01-32",
+            "2023-01-01T",
+            "2023-01-01T10:00",
+            "2023-01-01T24:00:00",
+            "2023-01-01T10:61:00",
+            "2023-01-01X10:00:00",
+            "2023-01-01T10:00:00.",
+            "2023-01-01T10:00:00+1",
+            "2023-01-01T10:00:00+25:00",
+            "2023-01-01T10:00:00 UTC",
+            "2023-01-01T10:00:00Zx",
+            "2023/01/01",
         ] {
             assert_eq!(timestamp(text.as_bytes()), None, "{text}");
         }

@@ -128,13 +128,21 @@ impl Queue {
             return Err("librdkafka cannot make a queue".into());
         };
         let slots = vec![std::ptr::null_mut(); size];
-        Ok(Self { messages: Vec::with_capacity(size), slots, started: Vec::new(), queue, topic, client })
+        Ok(Self {
+            messages: Vec::with_capacity(size),
+            slots,
+            started: Vec::new(),
+            queue,
+            topic,
+            client,
+        })
     }
 
     /// Begins to fetch a partition.
     pub(crate) fn start(&mut self, partition: i32, offset: i64) -> Result<(), String> {
         // SAFETY: live handles of one client.
-        let result = unsafe { sys::rd_kafka_consume_start_queue(self.topic.as_ptr(), partition, offset, self.queue.as_ptr()) };
+        let result =
+            unsafe { sys::rd_kafka_consume_start_queue(self.topic.as_ptr(), partition, offset, self.queue.as_ptr()) };
         if result != 0 {
             // SAFETY: reads a number of this thread.
             let code = RDKafkaErrorCode::from(unsafe { sys::rd_kafka_last_error() });
@@ -168,10 +176,16 @@ impl Queue {
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let most = most.min(self.slots.len());
         // SAFETY: a live queue, and room for `most` pointers in `slots`.
-        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait, self.slots.as_mut_ptr(), most) };
+        let count =
+            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait, self.slots.as_mut_ptr(), most) };
         let count = usize::try_from(count).unwrap_or(0).min(most);
         // The first `count` slots are filled with messages that are ours now; each becomes one owner.
-        self.messages.extend(self.slots[..count].iter().filter_map(|&raw| NonNull::new(raw)).map(Message));
+        self.messages.extend(
+            self.slots[..count]
+                .iter()
+                .filter_map(|&raw| NonNull::new(raw))
+                .map(Message),
+        );
         count
     }
 

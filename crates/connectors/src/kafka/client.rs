@@ -24,9 +24,14 @@ impl Servers {
     /// A configuration of these servers: first `ours`, then the user's settings over them.
     pub(crate) fn config(&self, ours: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap).set("client.id", "hitters").set("socket.keepalive.enable", "true");
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", "hitters")
+            .set("socket.keepalive.enable", "true");
         // The error callback says the same in fewer words.
-        config.set("log.connection.close", "false").set_log_level(RDKafkaLogLevel::Emerg);
+        config
+            .set("log.connection.close", "false")
+            .set_log_level(RDKafkaLogLevel::Emerg);
         for (name, value) in ours {
             config.set(*name, *value);
         }
@@ -37,11 +42,19 @@ impl Servers {
     }
 
     /// A client with these settings.
-    pub(crate) fn create<T: FromClientConfigAndContext<Watch>>(&self, ours: &[(&str, &str)], watch: &Watch) -> Result<T, String> {
-        self.config(ours).create_with_context(watch.clone()).map_err(|error| match error {
-            KafkaError::ClientConfig(_, what, name, value) => format!("setting '{name}' = '{value}': {what} (settings of librdkafka come from client_configs)"),
-            other => format!("{other}"),
-        })
+    pub(crate) fn create<T: FromClientConfigAndContext<Watch>>(
+        &self,
+        ours: &[(&str, &str)],
+        watch: &Watch,
+    ) -> Result<T, String> {
+        self.config(ours)
+            .create_with_context(watch.clone())
+            .map_err(|error| match error {
+                KafkaError::ClientConfig(_, what, name, value) => {
+                    format!("setting '{name}' = '{value}': {what} (settings of librdkafka come from client_configs)")
+                }
+                other => format!("{other}"),
+            })
     }
 }
 
@@ -73,13 +86,26 @@ pub(crate) fn metadata(
 
 /// The error of a topic that is not there.
 pub(crate) fn check_topic(metadata: Metadata, topic: &str, watch: &Watch) -> Result<Metadata, String> {
-    let error = metadata.topics().first().and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
-    let empty = metadata.topics().first().is_none_or(|topic| topic.partitions().is_empty());
+    let error = metadata
+        .topics()
+        .first()
+        .and_then(|topic| topic.error())
+        .map(RDKafkaErrorCode::from);
+    let empty = metadata
+        .topics()
+        .first()
+        .is_none_or(|topic| topic.partitions().is_empty());
     match error {
         None if !empty => Ok(metadata),
-        None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::LeaderNotAvailable) => {
-            Err(format!("there is no topic '{topic}' at {} ('hitters topics' shows and creates topics)", watch.servers()))
-        }
+        None
+        | Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::LeaderNotAvailable,
+        ) => Err(format!(
+            "there is no topic '{topic}' at {} ('hitters topics' shows and creates topics)",
+            watch.servers()
+        )),
         Some(code) => Err(format!("topic '{topic}' at {}: {code}", watch.servers())),
     }
 }
@@ -115,7 +141,12 @@ const SILENCE: Duration = Duration::from_secs(60);
 impl Watch {
     pub(crate) fn new(servers: &str, reporter: &Reporter) -> Self {
         let (servers, reporter) = (servers.to_string(), reporter.clone());
-        Self(Arc::new(Shared { servers, reporter, down: AtomicBool::new(false), state: Mutex::default() }))
+        Self(Arc::new(Shared {
+            servers,
+            reporter,
+            down: AtomicBool::new(false),
+            state: Mutex::default(),
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,7 +170,11 @@ impl Watch {
             let mut state = self.state();
             state.next = None;
             if let Some(since) = state.since.take() {
-                self.say(&format!("Kafka at {} is back after {:.0} s", self.servers(), since.elapsed().as_secs_f64()));
+                self.say(&format!(
+                    "Kafka at {} is back after {:.0} s",
+                    self.servers(),
+                    since.elapsed().as_secs_f64()
+                ));
             }
         }
     }
@@ -155,7 +190,11 @@ impl Watch {
                 let pause = (pause * 2).min(SILENCE);
                 state.next = Some((Instant::now() + pause, pause));
                 let reason = state.reason.clone().unwrap_or_default();
-                self.say(&format!("Kafka at {} is still not there after {:.0} s: {reason}", self.servers(), since.elapsed().as_secs_f64()));
+                self.say(&format!(
+                    "Kafka at {} is still not there after {:.0} s: {reason}",
+                    self.servers(),
+                    since.elapsed().as_secs_f64()
+                ));
             }
         }
     }
@@ -177,7 +216,10 @@ impl Watch {
     pub(crate) fn unreachable(&self, waited: Duration, error: &KafkaError) -> String {
         let state = self.state();
         if let Some(refused) = &state.refused {
-            return format!("Kafka at {} refuses the connection: {refused}; check auth.type, auth.mechanism, auth.protocol, user and password", self.servers());
+            return format!(
+                "Kafka at {} refuses the connection: {refused}; check auth.type, auth.mechanism, auth.protocol, user and password",
+                self.servers()
+            );
         }
         let reason = state.reason.clone().unwrap_or_else(|| error.to_string());
         format!(
@@ -201,10 +243,15 @@ impl ClientContext for Watch {
                     state.next = Some((now + Duration::from_secs(2), Duration::from_secs(2)));
                     self.0.down.store(true, Ordering::Relaxed);
                     let why = state.reason.clone().unwrap_or_else(|| reason.to_string());
-                    self.say(&format!("Kafka at {} does not answer: {why}; waiting for it", self.servers()));
+                    self.say(&format!(
+                        "Kafka at {} does not answer: {why}; waiting for it",
+                        self.servers()
+                    ));
                 }
             }
-            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL) => {
+            Some(
+                RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL,
+            ) => {
                 state.refused = Some(reason.to_string());
             }
             _ => state.reason = Some(reason.to_string()),

@@ -11,7 +11,11 @@ use std::fmt;
 use std::time::Duration;
 
 /// Settings of every producer; the user's go over them.
-const SETTINGS: [(&str, &str); 3] = [("enable.idempotence", "true"), ("linger.ms", "5"), ("queue.buffering.max.messages", "500000")];
+const SETTINGS: [(&str, &str); 3] = [
+    ("enable.idempotence", "true"),
+    ("linger.ms", "5"),
+    ("queue.buffering.max.messages", "500000"),
+];
 
 /// Waits for brokers in steps of this, to look at errors in between.
 const STEP: Duration = Duration::from_millis(500);
@@ -42,7 +46,12 @@ impl ProducerContext for Watch {
 
 impl Delivery {
     /// Connects and makes sure that the topic is there. `transaction` is the transactional id, if there is one.
-    pub(crate) fn open(servers: &Servers, topic: &str, transaction: Option<&str>, run: &RunOptions) -> Result<Self, String> {
+    pub(crate) fn open(
+        servers: &Servers,
+        topic: &str,
+        transaction: Option<&str>,
+        run: &RunOptions,
+    ) -> Result<Self, String> {
         let watch = Watch::new(&servers.bootstrap, &run.reporter);
         let mut settings = SETTINGS.to_vec();
         match transaction {
@@ -65,9 +74,20 @@ impl Delivery {
         let partitions = found?.topics().first().map_or(0, |topic| topic.partitions().len());
         let transactional = transaction.is_some();
         if transactional {
-            producer.init_transactions(timeout).map_err(|error| format!("transactions cannot begin: {error}"))?;
+            producer
+                .init_transactions(timeout)
+                .map_err(|error| format!("transactions cannot begin: {error}"))?;
         }
-        Ok(Self { producer, watch, topic: topic.to_string(), partitions, transactional, begun: false, timeout, sent: 0 })
+        Ok(Self {
+            producer,
+            watch,
+            topic: topic.to_string(),
+            partitions,
+            transactional,
+            begun: false,
+            timeout,
+            sent: 0,
+        })
     }
 
     pub(crate) fn partitions(&self) -> usize {
@@ -80,9 +100,17 @@ impl Delivery {
     }
 
     /// Sends a message. It is copied, and on its way when this returns; waits while the queue is full.
-    pub(crate) fn send_to(&mut self, partition: Option<i32>, key: Option<&[u8]>, payload: &[u8], timestamp: Option<i64>) -> Result<(), String> {
+    pub(crate) fn send_to(
+        &mut self,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: &[u8],
+        timestamp: Option<i64>,
+    ) -> Result<(), String> {
         if self.transactional && !self.begun {
-            self.producer.begin_transaction().map_err(|error| format!("a transaction cannot begin: {error}"))?;
+            self.producer
+                .begin_transaction()
+                .map_err(|error| format!("a transaction cannot begin: {error}"))?;
             self.begun = true;
         }
         let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(payload);
@@ -119,7 +147,11 @@ impl Delivery {
             while let Err(error) = self.producer.commit_transaction(self.timeout) {
                 match &error {
                     KafkaError::Transaction(what) if what.is_retriable() => self.watch.remind(),
-                    _ => return Err(format!("the transaction cannot be committed, its rows stay invisible: {error}")),
+                    _ => {
+                        return Err(format!(
+                            "the transaction cannot be committed, its rows stay invisible: {error}"
+                        ));
+                    }
                 }
             }
             self.begun = false;
@@ -130,10 +162,18 @@ impl Delivery {
     fn check(&self) -> Result<(), String> {
         self.watch.remind();
         if let Some(reason) = self.watch.lost() {
-            return Err(format!("topic '{}' at {} did not take a message: {reason}", self.topic, self.watch.servers()));
+            return Err(format!(
+                "topic '{}' at {} did not take a message: {reason}",
+                self.topic,
+                self.watch.servers()
+            ));
         }
         match self.producer.client().fatal_error() {
-            Some((code, reason)) => Err(format!("topic '{}' at {}: {code}: {reason}", self.topic, self.watch.servers())),
+            Some((code, reason)) => Err(format!(
+                "topic '{}' at {}: {code}: {reason}",
+                self.topic,
+                self.watch.servers()
+            )),
             None => Ok(()),
         }
     }
@@ -145,6 +185,8 @@ impl Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("Delivery")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
     }
 }

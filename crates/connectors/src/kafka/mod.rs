@@ -43,8 +43,18 @@ pub(crate) struct KafkaTable {
 
 #[derive(Clone, Debug)]
 enum Role {
-    Source { from: From, group: Option<String>, committed: bool, decoding: Decoding },
-    Sink { format: Format, transactional: bool, key: Option<String>, timestamp: Option<String> },
+    Source {
+        from: From,
+        group: Option<String>,
+        committed: bool,
+        decoding: Decoding,
+    },
+    Sink {
+        format: Format,
+        transactional: bool,
+        key: Option<String>,
+        timestamp: Option<String>,
+    },
 }
 
 /// `source.offset`.
@@ -80,53 +90,95 @@ impl Connector for Kafka {
         let direction = format::direction(options)?;
         let mut settings = auth(options)?;
         settings.extend(client_configs(options)?);
-        for name in ["schema_registry.endpoint", "schema_registry.api_key", "schema_registry.api_secret", "value.subject"] {
+        for name in [
+            "schema_registry.endpoint",
+            "schema_registry.api_key",
+            "schema_registry.api_secret",
+            "value.subject",
+        ] {
             if let Some((_, span)) = options.spanned(name) {
-                return Err(Error::new(format!("option '{name}' is not supported")).at(span).hint("the embedded engine reads plain JSON, without a schema registry"));
+                return Err(Error::new(format!("option '{name}' is not supported"))
+                    .at(span)
+                    .hint("the embedded engine reads plain JSON, without a schema registry"));
             }
         }
         let role = match direction {
             Direction::Source => source(columns, options)?,
             Direction::Sink => sink(columns, options)?,
         };
-        Ok(Arc::new(KafkaTable { servers: Servers { bootstrap, settings }, topic, role }))
+        Ok(Arc::new(KafkaTable {
+            servers: Servers { bootstrap, settings },
+            topic,
+            role,
+        }))
     }
 }
 
 fn source(columns: &[Column], options: &mut Options) -> Result<Role, Error> {
-    let offsets = [("latest", From::Latest), ("earliest", From::Earliest), ("group", From::Group)];
+    let offsets = [
+        ("latest", From::Latest),
+        ("earliest", From::Earliest),
+        ("group", From::Group),
+    ];
     let from = options.one_of("source.offset", &offsets)?.unwrap_or(From::Latest);
-    let committed = options.one_of("source.read_mode", &[("read_uncommitted", false), ("read_committed", true)])?.unwrap_or(false);
+    let committed = options
+        .one_of(
+            "source.read_mode",
+            &[("read_uncommitted", false), ("read_committed", true)],
+        )?
+        .unwrap_or(false);
     let group = options.text("source.group_id");
     // Names a group that Arroyo would make up; nothing is committed here, so that nothing needs a name.
     options.text("source.group_id_prefix");
     if from == From::Group && group.is_none() {
-        return Err(Error::new("source.offset = 'group' needs the name of the group").hint("add source.group_id = '...' to WITH"));
+        return Err(Error::new("source.offset = 'group' needs the name of the group")
+            .hint("add source.group_id = '...' to WITH"));
     }
     for column in columns {
-        let ColumnKind::Metadata(key) = &column.kind else { continue };
+        let ColumnKind::Metadata(key) = &column.kind else {
+            continue;
+        };
         let name = column.field.name();
         match METADATA.iter().find(|(known, _)| known == key) {
             None => {
-                let known: Vec<_> = METADATA.iter().map(|(known, data_type)| format!("{known} {}", sql_name(data_type))).collect();
-                return Err(Error::new(format!("column '{name}': kafka has no metadata '{key}'")).hint(format!("there are {}", known.join(", "))));
+                let known: Vec<_> = METADATA
+                    .iter()
+                    .map(|(known, data_type)| format!("{known} {}", sql_name(data_type)))
+                    .collect();
+                return Err(Error::new(format!("column '{name}': kafka has no metadata '{key}'"))
+                    .hint(format!("there are {}", known.join(", "))));
             }
             Some((_, data_type)) if data_type != column.field.data_type() => {
-                return Err(Error::new(format!("column '{name}': the metadata '{key}' has the type {}", sql_name(data_type)))
-                    .hint(format!("declare {name} {}", sql_name(data_type))));
+                return Err(Error::new(format!(
+                    "column '{name}': the metadata '{key}' has the type {}",
+                    sql_name(data_type)
+                ))
+                .hint(format!("declare {name} {}", sql_name(data_type))));
             }
             Some(_) => {}
         }
     }
-    Ok(Role::Source { from, group, committed, decoding: format::decoding(columns, options)? })
+    Ok(Role::Source {
+        from,
+        group,
+        committed,
+        decoding: format::decoding(columns, options)?,
+    })
 }
 
 fn sink(columns: &[Column], options: &mut Options) -> Result<Role, Error> {
-    let transactional = options.one_of("sink.commit_mode", &[("at_least_once", false), ("exactly_once", true)])?.unwrap_or(false);
+    let transactional = options
+        .one_of("sink.commit_mode", &[("at_least_once", false), ("exactly_once", true)])?
+        .unwrap_or(false);
     let key = column_option(columns, options, "sink.key_field", "TEXT", |t| *t == DataType::Utf8View)?;
     let is_time = |t: &DataType| matches!(t, DataType::Timestamp(TimeUnit::Nanosecond, _));
     let timestamp = column_option(columns, options, "sink.timestamp_field", "TIMESTAMP", is_time)?;
-    Ok(Role::Sink { format: format::encoding(columns, options)?, transactional, key, timestamp })
+    Ok(Role::Sink {
+        format: format::encoding(columns, options)?,
+        transactional,
+        key,
+        timestamp,
+    })
 }
 
 /// An option that names a column of a certain type.
@@ -137,21 +189,41 @@ fn column_option(
     type_name: &str,
     is_right: impl Fn(&DataType) -> bool,
 ) -> Result<Option<String>, Error> {
-    let Some((value, span)) = options.spanned(name) else { return Ok(None) };
+    let Some((value, span)) = options.spanned(name) else {
+        return Ok(None);
+    };
     match columns.iter().find(|c| *c.field.name() == value) {
         Some(column) if is_right(column.field.data_type()) => Ok(Some(value)),
-        Some(column) => Err(Error::new(format!("option '{name}': column '{value}' is {}, it must be {type_name}", sql_name(column.field.data_type()))).at(span)),
+        Some(column) => Err(Error::new(format!(
+            "option '{name}': column '{value}' is {}, it must be {type_name}",
+            sql_name(column.field.data_type())
+        ))
+        .at(span)),
         None => {
-            let columns: Vec<_> = columns.iter().filter(|c| is_right(c.field.data_type())).map(|c| c.field.name().as_str()).collect();
-            let hint = if columns.is_empty() { format!("it has no {type_name} column") } else { format!("its {type_name} columns are {}", columns.join(", ")) };
-            Err(Error::new(format!("option '{name}': the table has no column '{value}'")).at(span).hint(hint))
+            let columns: Vec<_> = columns
+                .iter()
+                .filter(|c| is_right(c.field.data_type()))
+                .map(|c| c.field.name().as_str())
+                .collect();
+            let hint = if columns.is_empty() {
+                format!("it has no {type_name} column")
+            } else {
+                format!("its {type_name} columns are {}", columns.join(", "))
+            };
+            Err(
+                Error::new(format!("option '{name}': the table has no column '{value}'"))
+                    .at(span)
+                    .hint(hint),
+            )
         }
     }
 }
 
 /// The settings of `auth.*`.
 fn auth(options: &mut Options) -> Result<Vec<(String, String)>, Error> {
-    let sasl = options.one_of("auth.type", &[("none", false), ("sasl", true)])?.unwrap_or(false);
+    let sasl = options
+        .one_of("auth.type", &[("none", false), ("sasl", true)])?
+        .unwrap_or(false);
     if !sasl {
         return Ok(Vec::new());
     }
@@ -169,11 +241,19 @@ fn auth(options: &mut Options) -> Result<Vec<(String, String)>, Error> {
 
 /// `client_configs = 'name=value,name=value'`.
 fn client_configs(options: &mut Options) -> Result<Vec<(String, String)>, Error> {
-    let Some((text, span)) = options.spanned("client_configs") else { return Ok(Vec::new()) };
-    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
-        Some((name, value)) => Ok((name.trim().to_string(), value.trim().to_string())),
-        None => Err(Error::new(format!("option 'client_configs': '{pair}' has no '='")).at(span).hint("write 'name=value,name=value'")),
-    });
+    let Some((text, span)) = options.spanned("client_configs") else {
+        return Ok(Vec::new());
+    };
+    let pairs = text
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_string(), value.trim().to_string())),
+            None => Err(Error::new(format!("option 'client_configs': '{pair}' has no '='"))
+                .at(span)
+                .hint("write 'name=value,name=value'")),
+        });
     pairs.collect()
 }
 
@@ -183,13 +263,27 @@ impl TableSpec for KafkaTable {
     }
 
     fn direction(&self) -> Direction {
-        if matches!(self.role, Role::Source { .. }) { Direction::Source } else { Direction::Sink }
+        if matches!(self.role, Role::Source { .. }) {
+            Direction::Source
+        } else {
+            Direction::Sink
+        }
     }
 
     fn describe(&self) -> String {
         let what = match &self.role {
-            Role::Source { decoding, from, .. } => format!("{}, from {}", decoding.format.name(), format!("{from:?}").to_lowercase()),
-            Role::Sink { format, transactional, .. } => format!("{}{}", format.name(), if *transactional { ", transactions" } else { "" }),
+            Role::Source { decoding, from, .. } => format!(
+                "{}, from {}",
+                decoding.format.name(),
+                format!("{from:?}").to_lowercase()
+            ),
+            Role::Sink {
+                format, transactional, ..
+            } => format!(
+                "{}{}",
+                format.name(),
+                if *transactional { ", transactions" } else { "" }
+            ),
         };
         // Settings may hold secrets and are left out.
         format!("kafka topic {} at {} ({what})", self.topic, self.servers.bootstrap)

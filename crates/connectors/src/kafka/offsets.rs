@@ -33,25 +33,46 @@ pub(crate) struct Offsets<'a> {
 impl Offsets<'_> {
     /// All partitions with the ends of their logs; `start` and `end` are still the whole log.
     pub(crate) fn logs(&self) -> Result<BTreeMap<i32, Log>, String> {
-        let found = metadata(self.client.client(), || serve(self.client), Some(self.topic), self.timeout)?;
+        let found = metadata(
+            self.client.client(),
+            || serve(self.client),
+            Some(self.topic),
+            self.timeout,
+        )?;
         let found = check_topic(found, self.topic, self.watch)?;
         let mut logs = BTreeMap::new();
         for partition in found.topics().iter().flat_map(|topic| topic.partitions()) {
             let number = partition.id();
             let marks = self.client.fetch_watermarks(self.topic, number, self.timeout);
-            let (low, high) = marks.map_err(|error| self.failed(&format!("asking for the ends of partition {number}"), error))?;
-            logs.insert(number, Log { low, high, start: low, end: Some(high) });
+            let (low, high) =
+                marks.map_err(|error| self.failed(&format!("asking for the ends of partition {number}"), error))?;
+            logs.insert(
+                number,
+                Log {
+                    low,
+                    high,
+                    start: low,
+                    end: Some(high),
+                },
+            );
         }
         Ok(logs)
     }
 
     /// Puts a bound of the run into `start` or `end`.
-    pub(crate) fn bound(&self, logs: &mut BTreeMap<i32, Log>, bound: Bound, mut put: impl FnMut(&mut Log, i64)) -> Result<(), String> {
+    pub(crate) fn bound(
+        &self,
+        logs: &mut BTreeMap<i32, Log>,
+        bound: Bound,
+        mut put: impl FnMut(&mut Log, i64),
+    ) -> Result<(), String> {
         match bound {
             Bound::Earliest => logs.values_mut().for_each(|log| put(log, log.low)),
             Bound::Latest => logs.values_mut().for_each(|log| put(log, log.high)),
             Bound::Time(millis) => {
-                let found = self.client.offsets_for_times(self.list(logs, Offset::Offset(millis))?, self.timeout);
+                let found = self
+                    .client
+                    .offsets_for_times(self.list(logs, Offset::Offset(millis))?, self.timeout);
                 let found = found.map_err(|error| self.failed("asking for the offsets of a time", error))?;
                 for element in found.elements() {
                     if let Some(log) = logs.get_mut(&element.partition()) {
@@ -78,18 +99,30 @@ impl Offsets<'_> {
     }
 
     fn committed(&self, logs: &mut BTreeMap<i32, Log>, group: &str) -> Result<(), String> {
-        let member: Client = self.servers.create(&[("group.id", group), ("enable.auto.commit", "false")], self.watch)?;
+        let member: Client = self
+            .servers
+            .create(&[("group.id", group), ("enable.auto.commit", "false")], self.watch)?;
         let found = member.committed_offsets(self.list(logs, Offset::Invalid)?, self.timeout);
         let found = found.map_err(|error| self.failed(&format!("asking for the offsets of group '{group}'"), error))?;
         for element in found.elements() {
             let number = element.partition();
             let Some(log) = logs.get_mut(&number) else { continue };
             log.start = match element.offset() {
-                Offset::Offset(offset) if offset < log.low => return Err(gone(self.topic, number, offset, &format!("the oldest record kept is {}", log.low))),
+                Offset::Offset(offset) if offset < log.low => {
+                    return Err(gone(
+                        self.topic,
+                        number,
+                        offset,
+                        &format!("the oldest record kept is {}", log.low),
+                    ));
+                }
                 Offset::Offset(offset) => offset,
                 _ => {
                     // As Arroyo does; but whoever named a group will want to know.
-                    let what = format!("group '{group}' has no offset for partition {number} of topic '{}': it is read from its end on", self.topic);
+                    let what = format!(
+                        "group '{group}' has no offset for partition {number} of topic '{}': it is read from its end on",
+                        self.topic
+                    );
                     self.watch.say(&what);
                     log.high
                 }
@@ -101,7 +134,8 @@ impl Offsets<'_> {
     fn list(&self, logs: &BTreeMap<i32, Log>, offset: Offset) -> Result<TopicPartitionList, String> {
         let mut list = TopicPartitionList::with_capacity(logs.len());
         for number in logs.keys() {
-            list.add_partition_offset(self.topic, *number, offset).map_err(|error| error.to_string())?;
+            list.add_partition_offset(self.topic, *number, offset)
+                .map_err(|error| error.to_string())?;
         }
         Ok(list)
     }
@@ -124,7 +158,11 @@ impl Offsets<'_> {
 
     fn failed(&self, doing: &str, error: rdkafka::error::KafkaError) -> String {
         serve(self.client);
-        format!("{doing} (topic '{}'): {}", self.topic, self.watch.unreachable(self.timeout, &error))
+        format!(
+            "{doing} (topic '{}'): {}",
+            self.topic,
+            self.watch.unreachable(self.timeout, &error)
+        )
     }
 }
 

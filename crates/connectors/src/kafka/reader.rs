@@ -32,7 +32,12 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) fn new(number: i32, next: i64, end: Option<i64>, done: bool) -> Self {
-        Self { number, next, end, done }
+        Self {
+            number,
+            next,
+            end,
+            done,
+        }
     }
 }
 
@@ -57,10 +62,34 @@ pub(crate) struct KafkaReader {
 }
 
 impl KafkaReader {
-    pub(crate) fn new(queue: Queue, topic: String, parts: Vec<Part>, decoder: RowDecoder, bad: BadRows, times: bool) -> Self {
-        let events = parts.iter().filter(|part| part.done).map(|part| Poll::End(part.number)).collect();
+    pub(crate) fn new(
+        queue: Queue,
+        topic: String,
+        parts: Vec<Part>,
+        decoder: RowDecoder,
+        bad: BadRows,
+        times: bool,
+    ) -> Self {
+        let events = parts
+            .iter()
+            .filter(|part| part.done)
+            .map(|part| Poll::End(part.number))
+            .collect();
         let (runs, given) = (Vec::new(), Vec::new());
-        Self { queue, topic, parts, decoder, bad, times, events, runs, run: 0, given, given_part: 0, served: Instant::now() }
+        Self {
+            queue,
+            topic,
+            parts,
+            decoder,
+            bad,
+            times,
+            events,
+            runs,
+            run: 0,
+            given,
+            given_part: 0,
+            served: Instant::now(),
+        }
     }
 
     /// Takes the next messages and sorts them by partition, in the order in which the partitions appear first.
@@ -81,7 +110,10 @@ impl KafkaReader {
         let mut begin = 0;
         while begin < messages.len() {
             let number = messages[begin].partition();
-            let length = messages[begin..].iter().take_while(|message| message.partition() == number).count();
+            let length = messages[begin..]
+                .iter()
+                .take_while(|message| message.partition() == number)
+                .count();
             if let Some(part) = self.parts.iter().position(|part| part.number == number && !part.done) {
                 self.runs.push((part, begin..begin + length));
             }
@@ -106,7 +138,8 @@ impl KafkaReader {
                     break;
                 }
                 if let Some(event) = message.event() {
-                    caught_up |= end_of_partition(event, message, part, &self.topic).map_err(|message| self.bad.error(message))?;
+                    caught_up |= end_of_partition(event, message, part, &self.topic)
+                        .map_err(|message| self.bad.error(message))?;
                     continue;
                 }
                 let offset = message.offset();
@@ -126,11 +159,22 @@ impl KafkaReader {
                     (true, Some(millis)) if millis <= i64::MAX / 1_000_000 => millis * 1_000_000,
                     (true, _) => {
                         bad += 1;
-                        self.bad.take(Some(part.number), offset, payload, "the message has no timestamp between 1970 and 2262")?;
+                        self.bad.take(
+                            Some(part.number),
+                            offset,
+                            payload,
+                            "the message has no timestamp between 1970 and 2262",
+                        )?;
                         continue;
                     }
                 };
-                let envelope = Envelope { offset, partition: part.number, timestamp, topic: &self.topic, key: message.key() };
+                let envelope = Envelope {
+                    offset,
+                    partition: part.number,
+                    timestamp,
+                    topic: &self.topic,
+                    key: message.key(),
+                };
                 let before = self.decoder.len();
                 let policy = &self.bad;
                 self.decoder.push(payload, &envelope, |row, reason| {
@@ -160,7 +204,15 @@ impl KafkaReader {
         }
         let (partition, next) = (part.number, part.next);
         let batch = self.decoder.finish()?;
-        Ok(Some(Rows { partition, batch, times: ScalarBuffer::from(times), next, records, bytes, bad }))
+        Ok(Some(Rows {
+            partition,
+            batch,
+            times: ScalarBuffer::from(times),
+            next,
+            records,
+            bytes,
+            bad,
+        }))
     }
 }
 
@@ -182,9 +234,12 @@ fn end_of_partition(event: RDKafkaErrorCode, message: &Message, part: &mut Part,
         | RDKafkaErrorCode::MessageSizeTooLarge
         | RDKafkaErrorCode::BadMessage
         | RDKafkaErrorCode::BadCompression
-        | RDKafkaErrorCode::NotImplemented => {
-            Err(format!("partition {} of topic '{topic}' cannot be read at offset {}: {}", part.number, part.next, message.explain()))
-        }
+        | RDKafkaErrorCode::NotImplemented => Err(format!(
+            "partition {} of topic '{topic}' cannot be read at offset {}: {}",
+            part.number,
+            part.next,
+            message.explain()
+        )),
         // The rest passes: a leader moves, a broker restarts. The client tries again, and the watch speaks of outages.
         _ => Ok(false),
     }
@@ -215,8 +270,13 @@ impl Reader for KafkaReader {
     fn reject(&mut self, rows: &[(usize, String)]) -> Result<(), Error> {
         let number = self.parts.get(self.given_part).map_or(0, |part| part.number);
         for (row, reason) in rows {
-            let message = self.given.get(*row).and_then(|&place| self.queue.messages().get(place as usize));
-            let (offset, payload) = message.map_or((0, &[][..]), |message| (message.offset(), message.payload().unwrap_or_default()));
+            let message = self
+                .given
+                .get(*row)
+                .and_then(|&place| self.queue.messages().get(place as usize));
+            let (offset, payload) = message.map_or((0, &[][..]), |message| {
+                (message.offset(), message.payload().unwrap_or_default())
+            });
             self.bad.take(Some(number), offset, payload, reason)?;
         }
         Ok(())

@@ -21,8 +21,17 @@ pub(crate) struct KafkaSink {
 
 impl KafkaSink {
     pub(crate) fn open(table: &str, spec: &KafkaTable, schema: &SchemaRef, run: &RunOptions) -> Result<Self, Error> {
-        let fail = |message: String| Error::Sink { table: table.to_string(), message };
-        let Role::Sink { format, transactional, key, timestamp } = &spec.role else {
+        let fail = |message: String| Error::Sink {
+            table: table.to_string(),
+            message,
+        };
+        let Role::Sink {
+            format,
+            transactional,
+            key,
+            timestamp,
+        } = &spec.role
+        else {
             return Err(fail("the table is a source and cannot be written".into()));
         };
         // Two runs that write the same table fence each other, as they should; client_configs may name another id.
@@ -47,19 +56,31 @@ impl Sink for KafkaSink {
         self.ends.clear();
         self.encoder.encode(batch, &mut self.rows, &mut self.ends)?;
         let keys = self.key.and_then(|column| batch.column(column).as_string_view_opt());
-        let times = self.timestamp.and_then(|column| batch.column(column).as_primitive_opt::<TimestampNanosecondType>());
+        let times = self
+            .timestamp
+            .and_then(|column| batch.column(column).as_primitive_opt::<TimestampNanosecondType>());
         let mut begin = 0;
         for (row, &end) in self.ends.iter().enumerate() {
-            let key = keys.filter(|keys| keys.is_valid(row)).map(|keys| keys.value(row).as_bytes());
-            let time = times.filter(|times| times.is_valid(row)).map(|times| times.value(row).div_euclid(1_000_000));
+            let key = keys
+                .filter(|keys| keys.is_valid(row))
+                .map(|keys| keys.value(row).as_bytes());
+            let time = times
+                .filter(|times| times.is_valid(row))
+                .map(|times| times.value(row).div_euclid(1_000_000));
             let sent = self.delivery.send(key, &self.rows[begin..end], time);
-            sent.map_err(|message| Error::Sink { table: self.table.clone(), message })?;
+            sent.map_err(|message| Error::Sink {
+                table: self.table.clone(),
+                message,
+            })?;
             begin = end;
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.delivery.flush().map_err(|message| Error::Sink { table: self.table.clone(), message })
+        self.delivery.flush().map_err(|message| Error::Sink {
+            table: self.table.clone(),
+            message,
+        })
     }
 }

@@ -60,8 +60,19 @@ impl KafkaSource {
         let watch = Watch::new(&self.table.servers.bootstrap, &self.run.reporter);
         let committed = matches!(self.table.role, Role::Source { committed: true, .. });
         let mut settings = SETTINGS.to_vec();
-        settings.push(("isolation.level", if committed { "read_committed" } else { "read_uncommitted" }));
-        let client = self.table.servers.create(&settings, &watch).map_err(|message| self.bad.error(message))?;
+        settings.push((
+            "isolation.level",
+            if committed {
+                "read_committed"
+            } else {
+                "read_uncommitted"
+            },
+        ));
+        let client = self
+            .table
+            .servers
+            .create(&settings, &watch)
+            .map_err(|message| self.bad.error(message))?;
         Ok((client, watch))
     }
 
@@ -75,8 +86,16 @@ impl KafkaSource {
 
     fn ask(&self) -> Result<BTreeMap<i32, Log>, Error> {
         let (client, watch) = self.client()?;
-        let Role::Source { from, group, .. } = &self.table.role else { return Ok(BTreeMap::new()) };
-        let offsets = Offsets { client: &client, servers: &self.table.servers, watch: &watch, topic: &self.table.topic, timeout: self.run.start_timeout.0 };
+        let Role::Source { from, group, .. } = &self.table.role else {
+            return Ok(BTreeMap::new());
+        };
+        let offsets = Offsets {
+            client: &client,
+            servers: &self.table.servers,
+            watch: &watch,
+            topic: &self.table.topic,
+            timeout: self.run.start_timeout.0,
+        };
         let ask = || {
             let mut logs = offsets.logs()?;
             match self.run.from {
@@ -85,7 +104,9 @@ impl KafkaSource {
             }
             match self.run.to {
                 Some(bound) => offsets.bound(&mut logs, bound, |log, offset| log.end = Some(offset))?,
-                None if self.run.is_bounded() => offsets.bound(&mut logs, Bound::Latest, |log, offset| log.end = Some(offset))?,
+                None if self.run.is_bounded() => {
+                    offsets.bound(&mut logs, Bound::Latest, |log, offset| log.end = Some(offset))?
+                }
                 None => logs.values_mut().for_each(|log| log.end = None),
             }
             if let Some(limit) = self.run.limit {
@@ -100,7 +121,14 @@ impl KafkaSource {
 impl Source for KafkaSource {
     fn partitions(&mut self) -> Result<Vec<Partition>, Error> {
         let rows = |log: &Log| u64::try_from(log.end.unwrap_or(log.high) - log.start).unwrap_or(0);
-        Ok(self.logs()?.iter().map(|(number, log)| Partition { number: *number, rows: Some(rows(log)) }).collect())
+        Ok(self
+            .logs()?
+            .iter()
+            .map(|(number, log)| Partition {
+                number: *number,
+                rows: Some(rows(log)),
+            })
+            .collect())
     }
 
     fn reader(&mut self, partitions: &[Start]) -> Result<Box<dyn Reader>, Error> {
@@ -114,11 +142,19 @@ impl Source for KafkaSource {
             let number = start.number;
             // A partition that a saved state knows and the topic does not: the topic was made anew.
             let Some(log) = logs.get(&number) else {
-                return Err(fail(format!("topic '{}' has no partition {number} any more: was it made anew?", self.table.topic)));
+                return Err(fail(format!(
+                    "topic '{}' has no partition {number} any more: was it made anew?",
+                    self.table.topic
+                )));
             };
             let position = start.position.unwrap_or(log.start);
             if position < log.low {
-                return Err(fail(gone(&self.table.topic, number, position, &format!("the oldest record kept is {}", log.low))));
+                return Err(fail(gone(
+                    &self.table.topic,
+                    number,
+                    position,
+                    &format!("the oldest record kept is {}", log.low),
+                )));
             }
             if position > log.high {
                 return Err(fail(format!(
@@ -132,8 +168,17 @@ impl Source for KafkaSource {
             }
             parts.push(Part::new(number, position, log.end, done));
         }
-        let Some(decoding) = self.table.decoding() else { return Err(fail("the table is a sink and cannot be read".into())) };
+        let Some(decoding) = self.table.decoding() else {
+            return Err(fail("the table is a sink and cannot be read".into()));
+        };
         let decoder = RowDecoder::new(&self.sql, &self.stored, decoding)?;
-        Ok(Box::new(KafkaReader::new(queue, self.table.topic.clone(), parts, decoder, self.bad.clone(), self.arrival)))
+        Ok(Box::new(KafkaReader::new(
+            queue,
+            self.table.topic.clone(),
+            parts,
+            decoder,
+            self.bad.clone(),
+            self.arrival,
+        )))
     }
 }

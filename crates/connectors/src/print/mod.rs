@@ -38,7 +38,10 @@ pub struct Print {
 impl Print {
     /// Prints to `output`.
     pub fn new(format: PrintFormat, output: impl Write + Send + 'static) -> Self {
-        Self { format, output: Arc::new(Mutex::new(output)) }
+        Self {
+            format,
+            output: Arc::new(Mutex::new(output)),
+        }
     }
 
     fn put(&self, bytes: &[u8]) -> io::Result<()> {
@@ -57,7 +60,9 @@ impl Default for Print {
 
 impl fmt::Debug for Print {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Print").field("format", &self.format).finish_non_exhaustive()
+        f.debug_struct("Print")
+            .field("format", &self.format)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,11 +82,23 @@ pub(crate) struct PrintSink {
 
 impl PrintSink {
     pub(crate) fn new(table: &str, print: &Print, encoder: RowEncoder, schema: SchemaRef, bounded: bool) -> Self {
-        Self { table: table.to_string(), print: print.clone(), encoder, lines: Vec::new(), batches: Vec::new(), schema, bounded }
+        Self {
+            table: table.to_string(),
+            print: print.clone(),
+            encoder,
+            lines: Vec::new(),
+            batches: Vec::new(),
+            schema,
+            bounded,
+        }
     }
 
     fn print_lines(&mut self) -> Result<(), Error> {
-        let result = if self.lines.is_empty() { Ok(()) } else { self.print.put(&self.lines) };
+        let result = if self.lines.is_empty() {
+            Ok(())
+        } else {
+            self.print.put(&self.lines)
+        };
         self.lines.clear();
         self.printed(result)
     }
@@ -94,7 +111,10 @@ impl PrintSink {
     }
 
     fn printed(&self, result: io::Result<()>) -> Result<(), Error> {
-        result.map_err(|error| Error::Sink { table: self.table.clone(), message: format!("printing: {error}") })
+        result.map_err(|error| Error::Sink {
+            table: self.table.clone(),
+            message: format!("printing: {error}"),
+        })
     }
 
     fn rows(&self) -> usize {
@@ -107,11 +127,19 @@ impl Sink for PrintSink {
         match self.print.format {
             PrintFormat::Json => {
                 self.encoder.lines(batch, &mut self.lines)?;
-                if self.lines.len() >= 1 << 20 { self.print_lines() } else { Ok(()) }
+                if self.lines.len() >= 1 << 20 {
+                    self.print_lines()
+                } else {
+                    Ok(())
+                }
             }
             PrintFormat::Table => {
                 self.batches.push(batch.clone());
-                if self.rows() >= TABLE_ROWS { self.print_table() } else { Ok(()) }
+                if self.rows() >= TABLE_ROWS {
+                    self.print_table()
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -144,12 +172,19 @@ pub fn table(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Table, Error
     table.set_header(schema.fields().iter().map(|field| field.name()));
     let options = FormatOptions::default();
     for batch in batches {
-        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
+            .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            let cells = columns.iter().zip(batch.columns()).map(|(formatter, column)| match column.is_null(row) {
-                true => String::new(),
-                false => formatter.value(row).to_string(),
-            });
+            let cells = columns
+                .iter()
+                .zip(batch.columns())
+                .map(|(formatter, column)| match column.is_null(row) {
+                    true => String::new(),
+                    false => formatter.value(row).to_string(),
+                });
             table.add_row(cells);
         }
     }

@@ -18,14 +18,25 @@ impl Write for Shared {
 }
 
 fn batch() -> RecordBatch {
-    let schema = Schema::new(vec![Field::new("item", DataType::Utf8View, true), Field::new("count", DataType::Int64, false)]);
+    let schema = Schema::new(vec![
+        Field::new("item", DataType::Utf8View, true),
+        Field::new("count", DataType::Int64, false),
+    ]);
     let items = StringViewArray::from_iter([Some("a"), None]);
-    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(items), Arc::new(Int64Array::from(vec![5, 12]))]).unwrap()
+    RecordBatch::try_new(
+        Arc::new(schema),
+        vec![Arc::new(items), Arc::new(Int64Array::from(vec![5, 12]))],
+    )
+    .unwrap()
 }
 
 fn printed(format: PrintFormat, bounded: bool) -> (String, String) {
     let output = Shared::default();
-    let run = RunOptions { bounded, print: Print::new(format, output.clone()), ..RunOptions::default() };
+    let run = RunOptions {
+        bounded,
+        print: Print::new(format, output.clone()),
+        ..RunOptions::default()
+    };
     let mut sink = Factory::new(run).unwrap().open(None, batch().schema()).unwrap();
     sink.write(&batch()).unwrap();
     sink.flush().unwrap();
@@ -44,7 +55,8 @@ fn json_lines_appear_at_the_flush() {
 
 #[test]
 fn a_table_comes_at_the_end_of_a_bounded_run_and_at_each_flush_of_an_endless_one() {
-    let expected = "┌──────┬───────┐\n│ item ┆ count │\n╞══════╪═══════╡\n│ a    ┆     5 │\n│      ┆    12 │\n└──────┴───────┘\n";
+    let expected =
+        "┌──────┬───────┐\n│ item ┆ count │\n╞══════╪═══════╡\n│ a    ┆     5 │\n│      ┆    12 │\n└──────┴───────┘\n";
     assert_eq!(printed(PrintFormat::Table, true), (String::new(), expected.into()));
     assert_eq!(printed(PrintFormat::Table, false), (expected.into(), expected.into()));
 }

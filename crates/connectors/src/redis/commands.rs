@@ -44,13 +44,28 @@ impl Commands {
             let field = part(fields, row)?;
             self.bytes += key.len() + field.len() + value.len();
             match target {
-                Target::String { ttl: None } => self.replace(key.clone(), String::new(), redis::cmd("SET").arg(key).arg(value)),
-                Target::String { ttl: Some(ttl) } => {
-                    self.replace(key.clone(), String::new(), redis::cmd("SETEX").arg(key).arg(ttl.get()).arg(value));
+                Target::String { ttl: None } => {
+                    self.replace(key.clone(), String::new(), redis::cmd("SET").arg(key).arg(value))
                 }
-                Target::Hash { .. } => self.replace(key.clone(), field.to_string(), redis::cmd("HSET").arg(key).arg(field).arg(value)),
+                Target::String { ttl: Some(ttl) } => {
+                    self.replace(
+                        key.clone(),
+                        String::new(),
+                        redis::cmd("SETEX").arg(key).arg(ttl.get()).arg(value),
+                    );
+                }
+                Target::Hash { .. } => self.replace(
+                    key.clone(),
+                    field.to_string(),
+                    redis::cmd("HSET").arg(key).arg(field).arg(value),
+                ),
                 Target::List { append, longest } => {
-                    self.list.push(redis::cmd(if *append { "RPUSH" } else { "LPUSH" }).arg(&key).arg(value).clone());
+                    self.list.push(
+                        redis::cmd(if *append { "RPUSH" } else { "LPUSH" })
+                            .arg(&key)
+                            .arg(value)
+                            .clone(),
+                    );
                     if longest.is_some() {
                         self.place.insert((key, String::new()), 0);
                     }
@@ -72,11 +87,16 @@ impl Commands {
 
     /// The commands to send, those that cut lists to their length last.
     pub(super) fn finish(&mut self, target: &Target) -> Vec<Cmd> {
-        if let Target::List { append, longest: Some(longest) } = target {
+        if let Target::List {
+            append,
+            longest: Some(longest),
+        } = target
+        {
             let length = i64::try_from(longest.get()).unwrap_or(i64::MAX);
             for (key, _) in self.place.keys() {
                 let (first, last) = if *append { (-length, -1) } else { (0, length - 1) };
-                self.list.push(redis::cmd("LTRIM").arg(key).arg(first).arg(last).clone());
+                self.list
+                    .push(redis::cmd("LTRIM").arg(key).arg(first).arg(last).clone());
             }
         }
         self.place.clear();
@@ -90,7 +110,9 @@ fn part(column: Option<&StringViewArray>, row: usize) -> Result<&str, String> {
     use arrow::array::Array;
     match column {
         None => Ok(""),
-        Some(column) if column.is_null(row) => Err("the key of a row is NULL, so it cannot be written; use coalesce() in the query".into()),
+        Some(column) if column.is_null(row) => {
+            Err("the key of a row is NULL, so it cannot be written; use coalesce() in the query".into())
+        }
         Some(column) => Ok(column.value(row)),
     }
 }

@@ -15,7 +15,11 @@ const ANSWER: Duration = Duration::from_secs(30);
 impl Servers {
     /// For people: without passwords.
     pub(super) fn shown(&self) -> String {
-        self.addresses.iter().map(|address| masked(address)).collect::<Vec<_>>().join(",")
+        self.addresses
+            .iter()
+            .map(|address| masked(address))
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     fn infos(&self) -> Result<Vec<ConnectionInfo>, RedisError> {
@@ -68,14 +72,27 @@ impl RedisConnection {
         let clients = || {
             let infos = servers.infos()?;
             Ok(if servers.cluster {
-                Clients::Cluster(Box::new(ClusterClient::builder(infos).connection_timeout(ANSWER).response_timeout(ANSWER).build()?))
+                Clients::Cluster(Box::new(
+                    ClusterClient::builder(infos)
+                        .connection_timeout(ANSWER)
+                        .response_timeout(ANSWER)
+                        .build()?,
+                ))
             } else {
-                let first = infos.into_iter().next().ok_or((ErrorKind::InvalidClientConfig, "no address"))?;
+                let first = infos
+                    .into_iter()
+                    .next()
+                    .ok_or((ErrorKind::InvalidClientConfig, "no address"))?;
                 Clients::Single(Client::open(first)?)
             })
         };
         let clients = clients().map_err(|error: RedisError| format!("Redis at {shown}: {error}"))?;
-        let mut connection = Self { clients, open: None, shown, reporter: reporter.clone() };
+        let mut connection = Self {
+            clients,
+            open: None,
+            shown,
+            reporter: reporter.clone(),
+        };
         let until = Instant::now() + timeout;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -129,7 +146,11 @@ impl RedisConnection {
             let error = match self.attempt(&commands) {
                 Ok(()) => {
                     if let Some((since, _)) = outage {
-                        self.reporter.say(&format!("Redis at {} is back after {:.1} s", self.shown, since.elapsed().as_secs_f64()));
+                        self.reporter.say(&format!(
+                            "Redis at {} is back after {:.1} s",
+                            self.shown,
+                            since.elapsed().as_secs_f64()
+                        ));
                     }
                     return Ok(());
                 }
@@ -141,7 +162,10 @@ impl RedisConnection {
             let now = Instant::now();
             let (since, silent_until) = outage.get_or_insert((now, now));
             if now >= *silent_until {
-                self.reporter.say(&format!("Redis at {} does not take rows: {error}; waiting for it", self.shown));
+                self.reporter.say(&format!(
+                    "Redis at {} does not take rows: {error}; waiting for it",
+                    self.shown
+                ));
                 // Speaks after 2, 4, 8 ... seconds of the same outage.
                 *silent_until = now + (now - *since).max(Duration::from_secs(2));
             }
@@ -184,7 +208,9 @@ impl RedisConnection {
         let codes = codes(error);
         let what = if codes.iter().any(|code| code == "WRONGTYPE") {
             "; the key holds another type already: choose another target.key_prefix, or delete the key"
-        } else if error.kind() == ErrorKind::AuthenticationFailed || codes.iter().any(|code| LOGIN.contains(&code.as_str())) {
+        } else if error.kind() == ErrorKind::AuthenticationFailed
+            || codes.iter().any(|code| LOGIN.contains(&code.as_str()))
+        {
             "; check username and password"
         } else {
             ""
@@ -199,10 +225,17 @@ const LOGIN: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
 /// replicas (NOREPLICAS) may be mended without us; a refused login, a wrong type or an unknown command may not.
 fn hopeless(error: &RedisError) -> bool {
     let lost = |code: &String| LOGIN.contains(&code.as_str()) || code == "WRONGTYPE" || code == "ERR";
-    matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig) || codes(error).iter().any(lost)
+    matches!(
+        error.kind(),
+        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
+    ) || codes(error).iter().any(lost)
 }
 
 /// The codes that the server answered with.
 fn codes(error: &RedisError) -> Vec<String> {
-    error.clone().into_server_errors().map(|errors| errors.iter().map(|(_, error)| error.code().to_string()).collect()).unwrap_or_default()
+    error
+        .clone()
+        .into_server_errors()
+        .map(|errors| errors.iter().map(|(_, error)| error.code().to_string()).collect())
+        .unwrap_or_default()
 }

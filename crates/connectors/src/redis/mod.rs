@@ -61,29 +61,53 @@ impl Connector for Redis {
         let kind = options.one_of("type", &[("sink", true), ("lookup", false)])?;
         match kind {
             Some(true) => {}
-            Some(false) => return Err(Error::new("lookup tables are not supported").hint("redis tables are written: type = 'sink'")),
+            Some(false) => {
+                return Err(
+                    Error::new("lookup tables are not supported").hint("redis tables are written: type = 'sink'")
+                );
+            }
             None => return Err(Error::new("option 'type' is missing").hint("add type = 'sink' to WITH")),
         }
         let servers = servers(options)?;
         let targets = [("string", 0), ("list", 1), ("hash", 2)];
         let target = options.one_of("target", &targets)?;
-        let target = target.ok_or_else(|| Error::new("option 'target' is missing").hint("add target = 'string', 'list' or 'hash' to WITH"))?;
+        let target = target.ok_or_else(|| {
+            Error::new("option 'target' is missing").hint("add target = 'string', 'list' or 'hash' to WITH")
+        })?;
         let prefix = options.required("target.key_prefix")?;
-        let key = options.spanned("target.key_column").map(|named| text_column(columns, "target.key_column", named)).transpose()?;
+        let key = options
+            .spanned("target.key_column")
+            .map(|named| text_column(columns, "target.key_column", named))
+            .transpose()?;
         let target = match target {
-            0 => Target::String { ttl: options.parsed("target.ttl_secs", "a number of seconds above 0")? },
+            0 => Target::String {
+                ttl: options.parsed("target.ttl_secs", "a number of seconds above 0")?,
+            },
             1 => Target::List {
-                append: options.one_of("target.operation", &[("append", true), ("prepend", false)])?.unwrap_or(true),
+                append: options
+                    .one_of("target.operation", &[("append", true), ("prepend", false)])?
+                    .unwrap_or(true),
                 longest: options.parsed("target.max_length", "a number of entries above 0")?,
             },
             _ => {
-                let missing = || Error::new("option 'target.field_column' is missing").hint("a hash needs the column whose value names the field");
+                let missing = || {
+                    Error::new("option 'target.field_column' is missing")
+                        .hint("a hash needs the column whose value names the field")
+                };
                 let named = options.spanned("target.field_column").ok_or_else(missing)?;
-                Target::Hash { field: text_column(columns, "target.field_column", named)? }
+                Target::Hash {
+                    field: text_column(columns, "target.field_column", named)?,
+                }
             }
         };
         let format = format::encoding(columns, options)?;
-        Ok(Arc::new(RedisTable { servers, target, prefix, key, format }))
+        Ok(Arc::new(RedisTable {
+            servers,
+            target,
+            prefix,
+            key,
+            format,
+        }))
     }
 }
 
@@ -92,31 +116,61 @@ fn servers(options: &mut Options) -> Result<Servers, Error> {
     let nodes = options.spanned("cluster.addresses");
     let (cluster, span, addresses) = match (address, nodes) {
         (Some((address, span)), None) => (false, span, vec![address]),
-        (None, Some((nodes, span))) => (true, span, nodes.split(',').map(|node| node.trim().to_string()).collect()),
-        (Some(_), Some((_, span))) => return Err(Error::new("options 'address' and 'cluster.addresses' exclude each other").at(span)),
+        (None, Some((nodes, span))) => (
+            true,
+            span,
+            nodes.split(',').map(|node| node.trim().to_string()).collect(),
+        ),
+        (Some(_), Some((_, span))) => {
+            return Err(Error::new("options 'address' and 'cluster.addresses' exclude each other").at(span));
+        }
         (None, None) => {
-            return Err(Error::new("option 'address' is missing").hint("add address = 'redis://host:6379', or cluster.addresses = '...,...' for a cluster"));
+            return Err(Error::new("option 'address' is missing")
+                .hint("add address = 'redis://host:6379', or cluster.addresses = '...,...' for a cluster"));
         }
     };
     for address in &addresses {
         if let Err(wrong) = address.as_str().into_connection_info() {
-            return Err(Error::new(format!("'{}' is no address of a Redis server: {wrong}", connection::masked(address))).at(span).hint("write redis://host:6379 or rediss://host:6379 (TLS)"));
+            return Err(Error::new(format!(
+                "'{}' is no address of a Redis server: {wrong}",
+                connection::masked(address)
+            ))
+            .at(span)
+            .hint("write redis://host:6379 or rediss://host:6379 (TLS)"));
         }
     }
-    Ok(Servers { addresses, cluster, username: options.text("username"), password: options.text("password") })
+    Ok(Servers {
+        addresses,
+        cluster,
+        username: options.text("username"),
+        password: options.text("password"),
+    })
 }
 
 /// A key must be text and there: a NULL would silently write to the key of another row.
-fn text_column(columns: &[Column], option: &str, (name, span): (String, Option<hitters_planner::error::Span>)) -> Result<String, Error> {
+fn text_column(
+    columns: &[Column],
+    option: &str,
+    (name, span): (String, Option<hitters_planner::error::Span>),
+) -> Result<String, Error> {
     let hint = || format!("declare it: {name} TEXT NOT NULL");
     match columns.iter().find(|column| *column.field.name() == name) {
-        None => Err(Error::new(format!("option '{option}': the table has no column '{name}'")).at(span).hint(hint())),
-        Some(column) if *column.field.data_type() != DataType::Utf8View => {
-            Err(Error::new(format!("option '{option}': column '{name}' is {}, it must be TEXT", sql_name(column.field.data_type()))).at(span).hint(hint()))
-        }
-        Some(column) if column.field.is_nullable() => {
-            Err(Error::new(format!("option '{option}': column '{name}' may be NULL, and a key cannot")).at(span).hint(hint()))
-        }
+        None => Err(
+            Error::new(format!("option '{option}': the table has no column '{name}'"))
+                .at(span)
+                .hint(hint()),
+        ),
+        Some(column) if *column.field.data_type() != DataType::Utf8View => Err(Error::new(format!(
+            "option '{option}': column '{name}' is {}, it must be TEXT",
+            sql_name(column.field.data_type())
+        ))
+        .at(span)
+        .hint(hint())),
+        Some(column) if column.field.is_nullable() => Err(Error::new(format!(
+            "option '{option}': column '{name}' may be NULL, and a key cannot"
+        ))
+        .at(span)
+        .hint(hint())),
         Some(_) => Ok(name),
     }
 }
@@ -141,7 +195,9 @@ impl TableSpec for RedisTable {
             Target::String { ttl: None } => "string".to_string(),
             Target::String { ttl: Some(seconds) } => format!("string for {seconds} s"),
             Target::List { longest: None, .. } => "list".to_string(),
-            Target::List { longest: Some(longest), .. } => format!("list of {longest}"),
+            Target::List {
+                longest: Some(longest), ..
+            } => format!("list of {longest}"),
             Target::Hash { field } => format!("hash by {field}"),
         };
         let key = self.key.as_ref().map(|key| format!("<{key}>")).unwrap_or_default();

@@ -29,7 +29,10 @@ pub(crate) struct RedisSink {
 impl RedisSink {
     pub(crate) fn open(table: &str, spec: &RedisTable, schema: &SchemaRef, run: &RunOptions) -> Result<Self, Error> {
         let connection = RedisConnection::open(&spec.servers, &run.reporter, run.start_timeout.0);
-        let connection = connection.map_err(|message| Error::Sink { table: table.to_string(), message })?;
+        let connection = connection.map_err(|message| Error::Sink {
+            table: table.to_string(),
+            message,
+        })?;
         let key = spec.key.as_ref().map(|name| schema.index_of(name)).transpose()?;
         let field = match &spec.target {
             Target::Hash { field } => Some(schema.index_of(field)?),
@@ -48,7 +51,10 @@ impl RedisSink {
     }
 
     fn fail(&self, message: String) -> Error {
-        Error::Sink { table: self.table.clone(), message }
+        Error::Sink {
+            table: self.table.clone(),
+            message,
+        }
     }
 }
 
@@ -57,9 +63,20 @@ impl Sink for RedisSink {
         self.rows.clear();
         self.ends.clear();
         self.encoder.encode(batch, &mut self.rows, &mut self.ends)?;
-        let added = self.commands.add(&self.spec.target, &self.spec.prefix, self.columns, batch, &self.rows, &self.ends);
+        let added = self.commands.add(
+            &self.spec.target,
+            &self.spec.prefix,
+            self.columns,
+            batch,
+            &self.rows,
+            &self.ends,
+        );
         added.map_err(|message| self.fail(message))?;
-        if self.commands.bytes() >= MOST { self.flush() } else { Ok(()) }
+        if self.commands.bytes() >= MOST {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), Error> {

@@ -13,11 +13,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn columns() -> Vec<Column> {
-    vec![column("k", DataType::Utf8View, false), column("v", DataType::Int64, true)]
+    vec![
+        column("k", DataType::Utf8View, false),
+        column("v", DataType::Int64, true),
+    ]
 }
 
 fn open_at(address: &str, run: RunOptions, more: &[(&str, &str)]) -> Result<Box<dyn Sink>, Error> {
-    let mut with = vec![("connector", "redis"), ("type", "sink"), ("format", "json"), ("address", address), ("target.key_prefix", "p:")];
+    let mut with = vec![
+        ("connector", "redis"),
+        ("type", "sink"),
+        ("format", "json"),
+        ("address", address),
+        ("target.key_prefix", "p:"),
+    ];
     with.extend(more);
     let table = table(&columns(), &with).unwrap();
     SinkFactory::open(&Factory::new(run).unwrap(), Some(&table), table.schema())
@@ -40,7 +49,14 @@ fn client(redis: &Redis) -> redis::Connection {
 #[test]
 fn strings_hold_the_last_row_of_a_key_and_live_as_long_as_asked() {
     let redis = Redis::start();
-    let mut sink = open(&redis, &[("target", "string"), ("target.key_column", "k"), ("target.ttl_secs", "100")]);
+    let mut sink = open(
+        &redis,
+        &[
+            ("target", "string"),
+            ("target.key_column", "k"),
+            ("target.ttl_secs", "100"),
+        ],
+    );
     sink.write(&rows(&[("a", 1), ("b", 2), ("a", 3)])).unwrap();
     sink.flush().unwrap();
     let mut client = client(&redis);
@@ -54,8 +70,17 @@ fn lists_keep_the_order_and_the_length() {
     let redis = Redis::start();
     let mut client = client(&redis);
     for (operation, prefix, expected) in [("append", "end:", ["b", "c"]), ("prepend", "front:", ["c", "b"])] {
-        let options = [("target", "list"), ("target.operation", operation), ("target.max_length", "2")];
-        let mut with = vec![("connector", "redis"), ("type", "sink"), ("format", "json"), ("target.key_prefix", prefix)];
+        let options = [
+            ("target", "list"),
+            ("target.operation", operation),
+            ("target.max_length", "2"),
+        ];
+        let mut with = vec![
+            ("connector", "redis"),
+            ("type", "sink"),
+            ("format", "json"),
+            ("target.key_prefix", prefix),
+        ];
         let url = redis.url();
         with.push(("address", &url));
         with.extend(options);
@@ -120,7 +145,10 @@ fn an_outage_is_waited_out_and_nothing_is_lost() {
     let redis = restart.join().unwrap();
     assert_eq!(client(&redis).llen::<_, i64>("p:").unwrap(), 2);
     let heard = heard.lock().unwrap().join("\n");
-    assert!(heard.contains("does not take rows") && heard.contains("is back after"), "{heard}");
+    assert!(
+        heard.contains("does not take rows") && heard.contains("is back after"),
+        "{heard}"
+    );
 }
 
 #[test]
@@ -130,7 +158,12 @@ fn a_full_server_is_waited_for_and_rows_that_it_took_are_not_sent_twice() {
     let mut sink = open_at(&redis.url(), run, &[("target", "list"), ("target.key_column", "k")]).unwrap();
     let mut client = client(&redis);
     let set_limit = |client: &mut redis::Connection, limit: &str| {
-        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(limit).exec(client).unwrap();
+        redis::cmd("CONFIG")
+            .arg("SET")
+            .arg("maxmemory")
+            .arg(limit)
+            .exec(client)
+            .unwrap();
     };
     set_limit(&mut client, "1");
     let relief = std::thread::spawn(move || {
@@ -141,7 +174,13 @@ fn a_full_server_is_waited_for_and_rows_that_it_took_are_not_sent_twice() {
     sink.write(&rows(&[("a", 1), ("b", 2)])).unwrap();
     sink.flush().unwrap();
     let mut client = relief.join().unwrap();
-    assert_eq!((client.llen::<_, i64>("p:a").unwrap(), client.llen::<_, i64>("p:b").unwrap()), (1, 1));
+    assert_eq!(
+        (
+            client.llen::<_, i64>("p:a").unwrap(),
+            client.llen::<_, i64>("p:b").unwrap()
+        ),
+        (1, 1)
+    );
     assert!(heard.lock().unwrap().join("\n").contains("OOM"));
 }
 
@@ -153,24 +192,56 @@ fn a_key_of_another_type_is_an_error() {
     let mut sink = open(&redis, &[("target", "hash"), ("target.field_column", "k")]);
     sink.write(&rows(&[("a", 1)])).unwrap();
     let error = sink.flush().unwrap_err().to_string();
-    assert!(error.starts_with("sink events: Redis at ") && error.contains("WRONGTYPE") && error.contains("target.key_prefix"), "{error}");
+    assert!(
+        error.starts_with("sink events: Redis at ")
+            && error.contains("WRONGTYPE")
+            && error.contains("target.key_prefix"),
+        "{error}"
+    );
 }
 
 #[test]
 fn nobody_there_and_a_refused_login_are_clear_errors_in_time() {
     let nobody = format!("redis://127.0.0.1:{}", free_port());
-    let run = RunOptions { start_timeout: StartTimeout(Duration::from_secs(1)), ..bounded().0 };
+    let run = RunOptions {
+        start_timeout: StartTimeout(Duration::from_secs(1)),
+        ..bounded().0
+    };
     let begun = Instant::now();
-    let error = open_at(&nobody, run, &[("target", "string")]).err().unwrap().to_string();
+    let error = open_at(&nobody, run, &[("target", "string")])
+        .err()
+        .unwrap()
+        .to_string();
     assert!(begun.elapsed() < Duration::from_secs(5));
-    assert!(error.contains(&nobody) && error.contains("did not answer within 1 s"), "{error}");
+    assert!(
+        error.contains(&nobody) && error.contains("did not answer within 1 s"),
+        "{error}"
+    );
 
     let redis = Redis::with(&["--requirepass", "right"]);
-    let error = open_at(&redis.url(), bounded().0, &[("target", "string"), ("password", "wrong")]).err().unwrap().to_string();
-    assert!(error.contains("check username and password") && !error.contains("wrong\""), "{error}");
-    let error = open_at(&redis.url(), bounded().0, &[("target", "string")]).err().unwrap().to_string();
+    let error = open_at(
+        &redis.url(),
+        bounded().0,
+        &[("target", "string"), ("password", "wrong")],
+    )
+    .err()
+    .unwrap()
+    .to_string();
+    assert!(
+        error.contains("check username and password") && !error.contains("wrong\""),
+        "{error}"
+    );
+    let error = open_at(&redis.url(), bounded().0, &[("target", "string")])
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("check username and password"), "{error}");
-    open_at(&redis.url(), bounded().0, &[("target", "string"), ("password", "right")]).unwrap();
+    open_at(
+        &redis.url(),
+        bounded().0,
+        &[("target", "string"), ("password", "right")],
+    )
+    .unwrap();
 }
 
 #[test]
@@ -178,9 +249,19 @@ fn a_cluster_takes_rows_by_their_slots() {
     // One node that owns all slots is a cluster to its clients.
     let redis = Redis::with(&["--cluster-enabled", "yes"]);
     let mut client = client(&redis);
-    redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16383).exec(&mut client).unwrap();
+    redis::cmd("CLUSTER")
+        .arg("ADDSLOTSRANGE")
+        .arg(0)
+        .arg(16383)
+        .exec(&mut client)
+        .unwrap();
     let until = Instant::now() + Duration::from_secs(20);
-    while !redis::cmd("CLUSTER").arg("INFO").query::<String>(&mut client).unwrap().contains("cluster_state:ok") {
+    while !redis::cmd("CLUSTER")
+        .arg("INFO")
+        .query::<String>(&mut client)
+        .unwrap()
+        .contains("cluster_state:ok")
+    {
         assert!(Instant::now() < until, "the cluster does not form");
         std::thread::sleep(Duration::from_millis(50));
     }

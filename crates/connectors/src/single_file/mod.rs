@@ -47,7 +47,10 @@ impl Connector for SingleFile {
         // Arroyo's tests step through a file with it; a run here has nothing to wait for.
         options.parsed::<bool>("wait_for_control", "true or false")?;
         if let Some(column) = columns.iter().find(|c| matches!(c.kind, ColumnKind::Metadata(_))) {
-            return Err(Error::new(format!("column '{}': a file has no metadata", column.field.name())).hint("METADATA FROM is for kafka tables"));
+            return Err(
+                Error::new(format!("column '{}': a file has no metadata", column.field.name()))
+                    .hint("METADATA FROM is for kafka tables"),
+            );
         }
         let role = match direction {
             Direction::Source => Role::Source(format::decoding(columns, options)?),
@@ -63,7 +66,11 @@ impl TableSpec for FileTable {
     }
 
     fn direction(&self) -> Direction {
-        if matches!(self.role, Role::Source(_)) { Direction::Source } else { Direction::Sink }
+        if matches!(self.role, Role::Source(_)) {
+            Direction::Source
+        } else {
+            Direction::Sink
+        }
     }
 
     fn describe(&self) -> String {
@@ -86,6 +93,10 @@ fn compressed(path: &Path) -> bool {
 /// What to check when a file does not open.
 fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> String {
     let folder = std::env::current_dir().unwrap_or_default();
-    let from = if path.is_relative() { format!(" (a relative path begins at {})", folder.display()) } else { String::new() };
+    let from = if path.is_relative() {
+        format!(" (a relative path begins at {})", folder.display())
+    } else {
+        String::new()
+    };
     format!("cannot {verb} '{}': {error}{from}", path.display())
 }

@@ -32,10 +32,25 @@ enum Output {
 impl FileSink {
     pub(crate) fn create(table: &str, path: &Path, encoder: RowEncoder) -> Result<Self, Error> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let file = folder.map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(path));
-        let file = file.map_err(|error| Error::Sink { table: table.to_string(), message: cannot("create", path, &error) })?;
-        let output = if compressed(path) { Output::Gzip(GzEncoder::new(file, Compression::default())) } else { Output::Plain(file) };
-        Ok(Self { table: table.to_string(), path: path.to_path_buf(), output, encoder, lines: Vec::new() })
+        let file = folder
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| File::create(path));
+        let file = file.map_err(|error| Error::Sink {
+            table: table.to_string(),
+            message: cannot("create", path, &error),
+        })?;
+        let output = if compressed(path) {
+            Output::Gzip(GzEncoder::new(file, Compression::default()))
+        } else {
+            Output::Plain(file)
+        };
+        Ok(Self {
+            table: table.to_string(),
+            path: path.to_path_buf(),
+            output,
+            encoder,
+            lines: Vec::new(),
+        })
     }
 
     fn drain(&mut self) -> Result<(), Error> {
@@ -49,14 +64,21 @@ impl FileSink {
     }
 
     fn error(&self, error: &io::Error) -> Error {
-        Error::Sink { table: self.table.clone(), message: format!("writing '{}': {error}", self.path.display()) }
+        Error::Sink {
+            table: self.table.clone(),
+            message: format!("writing '{}': {error}", self.path.display()),
+        }
     }
 }
 
 impl Sink for FileSink {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         self.encoder.lines(batch, &mut self.lines)?;
-        if self.lines.len() >= BUFFER { self.drain() } else { Ok(()) }
+        if self.lines.len() >= BUFFER {
+            self.drain()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), Error> {

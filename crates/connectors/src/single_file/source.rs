@@ -32,17 +32,39 @@ pub(crate) struct FileSource {
 }
 
 impl FileSource {
-    pub(crate) fn open(node: &SourceNode, table: &FileTable, decoding: &Decoding, bad: BadRows, limit: Option<u64>) -> Result<Self, Error> {
+    pub(crate) fn open(
+        node: &SourceNode,
+        table: &FileTable,
+        decoding: &Decoding,
+        bad: BadRows,
+        limit: Option<u64>,
+    ) -> Result<Self, Error> {
         let path = table.path.clone();
         match File::open(&path).and_then(|file| file.metadata()) {
-            Ok(about) if about.is_dir() => return Err(bad.error(format!("'{}' is a folder, a file is expected", path.display()))),
+            Ok(about) if about.is_dir() => {
+                return Err(bad.error(format!("'{}' is a folder, a file is expected", path.display())));
+            }
             Ok(_) => {}
             Err(error) => return Err(bad.error(cannot("open", &path, &error))),
         }
         let longest = decoding.lines.unwrap_or(MAX_LINE);
         // The file is cut into lines here, whatever the framing.
-        let decoder = Some(RowDecoder::new(&node.table, &node.stored, &Decoding { lines: None, ..decoding.clone() })?);
-        Ok(Self { path, decoder, bad, longest, limit: limit.unwrap_or(u64::MAX), arrival: node.event_time.is_none() })
+        let decoder = Some(RowDecoder::new(
+            &node.table,
+            &node.stored,
+            &Decoding {
+                lines: None,
+                ..decoding.clone()
+            },
+        )?);
+        Ok(Self {
+            path,
+            decoder,
+            bad,
+            longest,
+            limit: limit.unwrap_or(u64::MAX),
+            arrival: node.event_time.is_none(),
+        })
     }
 
     fn count_lines(&self) -> Option<u64> {
@@ -62,16 +84,27 @@ impl FileSource {
 
 impl Source for FileSource {
     fn partitions(&mut self) -> Result<Vec<Partition>, Error> {
-        Ok(vec![Partition { number: 0, rows: self.count_lines() }])
+        Ok(vec![Partition {
+            number: 0,
+            rows: self.count_lines(),
+        }])
     }
 
     fn reader(&mut self, partitions: &[Start]) -> Result<Box<dyn Reader>, Error> {
-        let Some(start) = partitions.first() else { return Ok(Box::new(Nothing)) };
+        let Some(start) = partitions.first() else {
+            return Ok(Box::new(Nothing));
+        };
         let Some(decoder) = self.decoder.take() else {
-            return Err(self.bad.error("a file has one partition, so it can have one reader only".into()));
+            return Err(self
+                .bad
+                .error("a file has one partition, so it can have one reader only".into()));
         };
         let file = File::open(&self.path).map_err(|error| self.bad.error(cannot("open", &self.path, &error)))?;
-        let input: Box<dyn Read + Send> = if compressed(&self.path) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let input: Box<dyn Read + Send> = if compressed(&self.path) {
+            Box::new(MultiGzDecoder::new(file))
+        } else {
+            Box::new(file)
+        };
         Ok(Box::new(FileReader {
             path: self.path.clone(),
             input,
@@ -134,7 +167,10 @@ impl FileReader {
             if let Some(length) = memchr::memchr(b'\n', &self.block[searched..]) {
                 let (start, end) = (self.at, searched + length);
                 self.at = end + 1;
-                return Ok(Some((start, end - usize::from(end > start && self.block[end - 1] == b'\r'))));
+                return Ok(Some((
+                    start,
+                    end - usize::from(end > start && self.block[end - 1] == b'\r'),
+                )));
             }
             if self.ended {
                 let (start, end) = (self.at, self.block.len());
@@ -174,7 +210,11 @@ impl FileReader {
                 Ok(bytes) => filled += bytes,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    return Err(self.bad.error(format!("reading '{}' after line {}: {error}", self.path.display(), self.line)));
+                    return Err(self.bad.error(format!(
+                        "reading '{}' after line {}: {error}",
+                        self.path.display(),
+                        self.line
+                    )));
                 }
             }
         }
@@ -189,7 +229,9 @@ impl Reader for FileReader {
         let (mut records, mut bytes, mut bad) = (0, 0, 0);
         while self.decoder.len() < BATCH && self.line < self.limit {
             // Reading moves the bytes of rows already taken, so a batch ends with the block.
-            let Some((start, end)) = self.next_line(records == 0)? else { break };
+            let Some((start, end)) = self.next_line(records == 0)? else {
+                break;
+            };
             let number = self.line;
             self.line += 1;
             let line = &self.block[start..end];
@@ -200,7 +242,9 @@ impl Reader for FileReader {
             bytes += (end - start) as u64;
             let before = self.decoder.len();
             let policy = &self.bad;
-            self.decoder.push(line, &Envelope::default(), |payload, reason| policy.take(None, number + 1, payload, &reason))?;
+            self.decoder.push(line, &Envelope::default(), |payload, reason| {
+                policy.take(None, number + 1, payload, &reason)
+            })?;
             if self.decoder.len() > before {
                 self.given.push((number, start, end));
             } else {
@@ -211,8 +255,20 @@ impl Reader for FileReader {
             return Ok(Poll::End(0));
         }
         let batch = self.decoder.finish()?;
-        let times = if self.arrival { ScalarBuffer::from(vec![now(); batch.num_rows()]) } else { ScalarBuffer::from(Vec::new()) };
-        Ok(Poll::Rows(Rows { partition: 0, batch, times, next: self.line, records, bytes, bad }))
+        let times = if self.arrival {
+            ScalarBuffer::from(vec![now(); batch.num_rows()])
+        } else {
+            ScalarBuffer::from(Vec::new())
+        };
+        Ok(Poll::Rows(Rows {
+            partition: 0,
+            batch,
+            times,
+            next: self.line,
+            records,
+            bytes,
+            bad,
+        }))
     }
 
     fn reject(&mut self, rows: &[(usize, String)]) -> Result<(), Error> {
@@ -226,5 +282,7 @@ impl Reader for FileReader {
 
 /// Nanoseconds since the epoch.
 fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -23,7 +23,9 @@ impl Connector for Stdout {
 
     fn table(&self, columns: &[Column], options: &mut Options) -> Result<Arc<dyn TableSpec>, Error> {
         format::only(options, Direction::Sink)?;
-        Ok(Arc::new(StdoutTable { format: format::encoding(columns, options)? }))
+        Ok(Arc::new(StdoutTable {
+            format: format::encoding(columns, options)?,
+        }))
     }
 }
 

@@ -57,7 +57,11 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, wanted {}: {}", self.what, self.found, self.wanted, self.advice)
+        write!(
+            f,
+            "{} is {}, wanted {}: {}",
+            self.what, self.found, self.wanted, self.advice
+        )
     }
 }
 
@@ -86,12 +90,24 @@ impl Topics {
     /// # Errors
     ///
     /// If no broker answers within the start timeout of the run.
-    pub fn connect(bootstrap_servers: &str, client_configs: &[(String, String)], run: &RunOptions) -> Result<Self, String> {
-        let servers = Servers { bootstrap: bootstrap_servers.to_string(), settings: client_configs.to_vec() };
+    pub fn connect(
+        bootstrap_servers: &str,
+        client_configs: &[(String, String)],
+        run: &RunOptions,
+    ) -> Result<Self, String> {
+        let servers = Servers {
+            bootstrap: bootstrap_servers.to_string(),
+            settings: client_configs.to_vec(),
+        };
         let watch = Watch::new(bootstrap_servers, &run.reporter);
         let client: rdkafka::consumer::BaseConsumer<Watch> = servers.create(&[], &watch)?;
         let admin = servers.create(&[], &watch)?;
-        let topics = Self { admin, client, watch, timeout: run.start_timeout.0 };
+        let topics = Self {
+            admin,
+            client,
+            watch,
+            timeout: run.start_timeout.0,
+        };
         topics.names()?;
         Ok(topics)
     }
@@ -103,7 +119,12 @@ impl Topics {
     /// If no broker answers.
     pub fn names(&self) -> Result<Vec<String>, String> {
         let found = self.metadata(None)?;
-        let mut names: Vec<_> = found.topics().iter().map(|topic| topic.name().to_string()).filter(|name| !name.starts_with("__")).collect();
+        let mut names: Vec<_> = found
+            .topics()
+            .iter()
+            .map(|topic| topic.name().to_string())
+            .filter(|name| !name.starts_with("__"))
+            .collect();
         names.sort();
         Ok(names)
     }
@@ -115,7 +136,9 @@ impl Topics {
     /// If the brokers do not answer or do not allow the question.
     pub fn describe(&self, name: &str) -> Result<Option<Topic>, String> {
         let found = self.metadata(Some(name))?;
-        let Some(topic) = found.topics().first() else { return Ok(None) };
+        let Some(topic) = found.topics().first() else {
+            return Ok(None);
+        };
         match topic.error().map(RDKafkaErrorCode::from) {
             None => {}
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
@@ -125,17 +148,28 @@ impl Topics {
             return Ok(None);
         }
         let resource = [ResourceSpecifier::Topic(name)];
-        let answers = wait(self.admin.describe_configs(&resource, &self.options())).map_err(|error| format!("topic '{name}': {error}"))?;
+        let answers = wait(self.admin.describe_configs(&resource, &self.options()))
+            .map_err(|error| format!("topic '{name}': {error}"))?;
         let mut settings = BTreeMap::new();
         for answer in answers {
             let answer = answer.map_err(|code| format!("the settings of topic '{name}': {code}"))?;
-            settings.extend(answer.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
+            settings.extend(
+                answer
+                    .entries
+                    .into_iter()
+                    .filter_map(|entry| Some((entry.name, entry.value?))),
+            );
         }
         let partitions = topic.partitions();
         Ok(Some(Topic {
             name: name.to_string(),
             partitions: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
-            replication: partitions.iter().map(|p| p.replicas().len()).min().and_then(|n| i32::try_from(n).ok()).unwrap_or(0),
+            replication: partitions
+                .iter()
+                .map(|p| p.replicas().len())
+                .min()
+                .and_then(|n| i32::try_from(n).ok())
+                .unwrap_or(0),
             leaderless: partitions.iter().filter(|p| p.leader() < 0).map(|p| p.id()).collect(),
             settings,
         }))
@@ -153,7 +187,11 @@ impl Topics {
         if !create {
             return Ok(Outcome::Missing);
         }
-        let mut topic = NewTopic::new(&spec.name, spec.partitions.unwrap_or(-1), TopicReplication::Fixed(spec.replication.unwrap_or(-1)));
+        let mut topic = NewTopic::new(
+            &spec.name,
+            spec.partitions.unwrap_or(-1),
+            TopicReplication::Fixed(spec.replication.unwrap_or(-1)),
+        );
         for (name, value) in &spec.settings {
             topic = topic.set(name, value);
         }
@@ -161,7 +199,12 @@ impl Topics {
         for answer in answers.map_err(|error| format!("topic '{}' cannot be created: {error}", spec.name))? {
             match answer {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => return Err(format!("topic '{name}' cannot be created at {}: {code}", self.watch.servers())),
+                Err((name, code)) => {
+                    return Err(format!(
+                        "topic '{name}' cannot be created at {}: {code}",
+                        self.watch.servers()
+                    ));
+                }
             }
         }
         self.settle(&spec.name)?;
@@ -176,18 +219,27 @@ impl Topics {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Err(format!("topic '{name}' was created, but has partitions without a leader after 5 s"))
+        Err(format!(
+            "topic '{name}' was created, but has partitions without a leader after 5 s"
+        ))
     }
 
     fn metadata(&self, topic: Option<&str>) -> Result<rdkafka::metadata::Metadata, String> {
         let serve = || {
             let _ = self.client.poll(Duration::ZERO);
         };
-        metadata(rdkafka::consumer::Consumer::client(&self.client), serve, topic, self.timeout)
+        metadata(
+            rdkafka::consumer::Consumer::client(&self.client),
+            serve,
+            topic,
+            self.timeout,
+        )
     }
 
     fn options(&self) -> AdminOptions {
-        AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout))
+        AdminOptions::new()
+            .request_timeout(Some(self.timeout))
+            .operation_timeout(Some(self.timeout))
     }
 }
 
@@ -196,23 +248,44 @@ fn differences(spec: &TopicSpec, found: &Topic) -> Vec<Difference> {
     let mut all = Vec::new();
     let mut compare = |what: &str, wanted: Option<i32>, found: i32, advice: String| {
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
-            all.push(Difference { what: what.into(), wanted: wanted.to_string(), found: found.to_string(), advice });
+            all.push(Difference {
+                what: what.into(),
+                wanted: wanted.to_string(),
+                found: found.to_string(),
+                advice,
+            });
         }
     };
     let name = &spec.name;
     let advice = match spec.partitions {
         Some(wanted) if wanted > found.partitions => {
-            format!("kafka-topics.sh --alter --topic {name} --partitions {wanted} adds them (keys move to other partitions)")
+            format!(
+                "kafka-topics.sh --alter --topic {name} --partitions {wanted} adds them (keys move to other partitions)"
+            )
         }
         _ => "partitions cannot be taken away: use another topic, or run with more of them".to_string(),
     };
     compare("partitions", spec.partitions, found.partitions, advice);
-    compare("replication", spec.replication, found.replication, "kafka-reassign-partitions.sh moves and adds copies".into());
+    compare(
+        "replication",
+        spec.replication,
+        found.replication,
+        "kafka-reassign-partitions.sh moves and adds copies".into(),
+    );
     for (setting, wanted) in &spec.settings {
-        let is = found.settings.get(setting).cloned().unwrap_or_else(|| "unknown to this broker".into());
+        let is = found
+            .settings
+            .get(setting)
+            .cloned()
+            .unwrap_or_else(|| "unknown to this broker".into());
         if is != *wanted {
             let advice = format!("kafka-configs.sh --alter --topic {name} --add-config {setting}={wanted} changes it");
-            all.push(Difference { what: setting.clone(), wanted: wanted.clone(), found: is, advice });
+            all.push(Difference {
+                what: setting.clone(),
+                wanted: wanted.clone(),
+                found: is,
+                advice,
+            });
         }
     }
     all
