@@ -1,0 +1,30 @@
+-- Which destinations are the busiest, by origin and day?
+CREATE TABLE destinations (
+    pipeline TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    "set" TEXT NOT NULL,            -- the dimensions that a row is about
+    group_key TEXT NOT NULL,        -- their values; % | = * in a value are percent-encoded
+    window_start BIGINT NOT NULL,   -- milliseconds since the epoch
+    window_end BIGINT NOT NULL,
+    answer TEXT                     -- JSON: the top K with bounds
+) WITH (
+    connector = 'single_file',
+    type = 'sink',
+    path = '${results}/destinations.ndjson',
+    format = 'json'
+);
+
+INSERT INTO destinations
+SELECT
+    '${pipeline}',
+    ${version},
+    'origin',
+    'origin=' || replace(replace(replace(replace(origin, '%', '%25'), '|', '%7C'), '=', '%3D'), '*', '%2A'),
+    CAST(extract(epoch FROM window.start) AS BIGINT) * 1000,
+    CAST(extract(epoch FROM window.end) AS BIGINT) * 1000,
+    answer
+FROM (
+    SELECT origin, tumble(INTERVAL '1 day') AS window, approx_top_k(dest, ${k:5}) AS answer
+    FROM flights
+    GROUP BY 1, 2
+);
