@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The pipeline file: one TOML that names a pipeline's SQL, its parameters and its limits.
+//!
+//! This crate reads it, reports every fault at once with its place, and fills `${name}` into the SQL text before any
+//! planner sees it, keeping the way back from the filled text to the files. It opens no connection and knows no engine.
+//!
+//! Invariant: a [`Pipeline`] holds values that were checked; a [`Script`] never shows a secret but in [`Script::text`].
+
+mod fault;
+mod fill;
+mod manifest;
+mod parameter;
+mod quantity;
+mod script;
+
+pub use fault::{Fault, FileId, Files, Place};
+pub use manifest::{Broken, Pipeline, Settings, Show};
+pub use parameter::{Environment, Overrides};
+pub use quantity::{bytes as parse_size, duration as parse_duration};
+pub use script::Script;

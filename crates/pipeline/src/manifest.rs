@@ -1,0 +1,398 @@
+//! Reading and checking one pipeline file. Every fault is collected; nothing stops at the first.
+
+use crate::fault::{Fault, FileId, Files, Place};
+use crate::parameter::{Environment, Overrides, Parameters, RESERVED, Value, is_name};
+use crate::quantity;
+use crate::script::Script;
+use std::fs;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A pipeline that was read and checked: its SQL filled, its settings in range.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// `name`, or the name of the file without its ending. Letters, digits, `-` and `_`.
+    pub name: String,
+    /// `version`: part of the keys that results are stored under. 1 if not given.
+    pub version: u64,
+    /// How to run it.
+    pub settings: Settings,
+    /// `[[show]]`: what to show at the end of a run, in this order. Empty: every table with answers.
+    pub shows: Vec<Show>,
+    /// The SQL.
+    pub script: Script,
+}
+
+/// How to run a pipeline. `None`: the engine's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `parallelism`: workers.
+    pub parallelism: Option<usize>,
+    /// `memory_limit`: bytes of state.
+    pub memory_limit: Option<u64>,
+    /// `idle_timeout`: a partition that is silent for so long holds the others up no more.
+    pub idle_timeout: Option<Duration>,
+    /// `idle_close`: a stream that is read to its end and silent for so long closes its windows.
+    pub idle_close: Option<Duration>,
+}
+
+/// `[[show]]`: one table of answers to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Show {
+    /// A sink table of the SQL.
+    pub table: String,
+    /// Where the pipeline file names it, for an error if there is no such table.
+    pub place: Place,
+    /// The headline; the table's name if not given.
+    pub title: Option<String>,
+    /// How many windows, the last ones.
+    pub windows: usize,
+    /// How many groups of a window, the first ones by key.
+    pub groups: usize,
+}
+
+/// A pipeline that cannot run: why, and its SQL as far as it could be put together.
+#[derive(Debug)]
+pub struct Broken {
+    /// What is wrong, in the order in which it was found.
+    pub faults: Vec<Fault>,
+    /// The SQL, if all of it was read and filled: a planner can look for further faults in it.
+    pub script: Option<Script>,
+}
+
+impl From<Vec<Fault>> for Broken {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self { faults, script: None }
+    }
+}
+
+/// Keys of the pipeline file that are planned and do nothing yet. They are refused: a setting that has no effect is worse
+/// than none.
+const LATER: [(&str, &str); 4] = [
+    ("checkpoint", "this version keeps no checkpoints: a run that is stopped starts anew"),
+    ("retention", "this version does not prune: set 'target.ttl_secs' on the Redis tables"),
+    ("panes", "this version has no roll-up: write the windows into the SQL"),
+    ("sets", "this version has no roll-up: write one INSERT for each dimension set"),
+];
+
+impl Pipeline {
+    /// Reads a pipeline file and the SQL files that it names.
+    ///
+    /// # Errors
+    /// All faults of all these files.
+    pub fn load(path: &Path, overrides: Overrides<'_>, environment: Environment<'_>, files: &mut Files) -> Result<Self, Broken> {
+        let name = path.display().to_string();
+        let text = read(path).map_err(|fault| Broken::from(vec![fault]))?;
+        let file = files.add(name, text.as_str());
+        let (document, errors) = DeTable::parse_recoverable(&text);
+        if !errors.is_empty() {
+            // What stands behind a syntax error is guesswork, so checking its keys would only confuse.
+            let fault = |error: toml::de::Error| Fault::new(error.message().trim_end()).at(file, error.span().unwrap_or_default());
+            return Err(Broken::from(errors.into_iter().map(fault).collect::<Vec<_>>()));
+        }
+        let mut reader = Reader { file, base: path.parent().unwrap_or(Path::new("")), environment, faults: Vec::new() };
+        let mut top = Keys::new(document.get_ref());
+        let known = ["name", "version", "sql", "parallelism", "memory_limit", "idle_timeout", "idle_close", "parameters", "paths", "show"];
+
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = top.take("name").and_then(|value| reader.name(value)).unwrap_or(stem);
+        let version = top.take("version").and_then(|value| reader.integer(value, 1..=u64::from(u32::MAX))).unwrap_or(1);
+        let settings = Settings {
+            parallelism: top.take("parallelism").and_then(|value| reader.integer(value, 1..=1024)).and_then(|n| usize::try_from(n).ok()),
+            memory_limit: top.take("memory_limit").and_then(|value| reader.size(value)),
+            idle_timeout: top.take("idle_timeout").and_then(|value| reader.duration(value)),
+            idle_close: top.take("idle_close").and_then(|value| reader.duration(value)),
+        };
+        let mut parameters = Parameters::default();
+        if let Some(value) = top.take("parameters") {
+            reader.parameters(value, &mut parameters, false);
+        }
+        if let Some(value) = top.take("paths") {
+            reader.parameters(value, &mut parameters, true);
+        }
+        let shows = top.take("show").map(|value| reader.shows(value)).unwrap_or_default();
+        let sql = match top.take("sql") {
+            Some(value) => reader.sql(value),
+            None => {
+                let hint = "add sql = [\"../sql/queries/NAME.sql\"], names relative to this file";
+                reader.faults.push(Fault::new("the pipeline file names no SQL").at(file, 0..0).hint(hint));
+                Vec::new()
+            }
+        };
+        reader.unknown(&top, &known);
+
+        let mut faults = reader.faults;
+        parameters.build_in("pipeline", Value::plain(&name));
+        parameters.build_in("version", Value::plain(version.to_string()));
+        apply(overrides, &mut parameters, &mut faults);
+        let (mut script, mut complete) = (Script::default(), !sql.is_empty());
+        for (path, place) in sql {
+            match read(&path) {
+                Ok(text) => {
+                    let file = files.add(path.display().to_string(), text);
+                    let unfilled = script.push(file, files, &parameters, environment);
+                    complete &= unfilled.is_empty();
+                    faults.extend(unfilled);
+                }
+                Err(fault) => {
+                    complete = false;
+                    faults.push(Fault { place: Some(place), ..fault });
+                }
+            }
+        }
+        if complete {
+            faults.extend(parameters.unused());
+        }
+        match faults.is_empty() {
+            true => Ok(Self { name, version, settings, shows, script }),
+            false => Err(Broken { faults, script: complete.then_some(script) }),
+        }
+    }
+
+    /// A pipeline of one SQL text and nothing else: `name` is what messages call it.
+    ///
+    /// # Errors
+    /// All faults in its placeholders.
+    pub fn bare(name: &str, text: &str, overrides: Overrides<'_>, environment: Environment<'_>, files: &mut Files) -> Result<Self, Broken> {
+        let file = files.add(name, text);
+        let stem = Path::new(name).file_stem().map_or("query".into(), |stem| stem.to_string_lossy());
+        let mut kept: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        if kept.chars().all(|c| c == '_') {
+            kept = "query".into();
+        }
+        let (mut parameters, mut faults, mut script) = (Parameters::default(), Vec::new(), Script::default());
+        parameters.build_in("pipeline", Value::plain(&kept));
+        parameters.build_in("version", Value::plain("1"));
+        apply(overrides, &mut parameters, &mut faults);
+        let unfilled = script.push(file, files, &parameters, environment);
+        let complete = unfilled.is_empty();
+        faults.extend(unfilled);
+        faults.extend(parameters.unused());
+        match faults.is_empty() {
+            true => Ok(Self { name: kept, version: 1, settings: Settings::default(), shows: Vec::new(), script }),
+            false => Err(Broken { faults, script: complete.then_some(script) }),
+        }
+    }
+}
+
+/// Sets parameters from the command line.
+fn apply(overrides: Overrides<'_>, parameters: &mut Parameters, faults: &mut Vec<Fault>) {
+    for (name, value) in overrides {
+        if RESERVED.contains(&name.as_str()) {
+            faults.push(Fault::new(format!("'{name}' is a parameter of Hitters and cannot be set")));
+        } else {
+            parameters.set(name, value);
+        }
+    }
+}
+
+/// Reads a text file.
+fn read(path: &Path) -> Result<String, Fault> {
+    let bytes = fs::read(path).map_err(|error| Fault::new(format!("cannot read {}: {error}", path.display())))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Fault::new(format!("{} is not UTF-8 text (byte {at})", path.display())).hint("save it as UTF-8")
+    })
+}
+
+/// Joins and drops `.` and `dir/..`, so that paths read well. A leading `..` stays.
+fn join(base: &Path, path: &str) -> PathBuf {
+    let mut joined = PathBuf::new();
+    for component in base.join(path).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(joined.components().next_back(), Some(Component::Normal(_))) => {
+                joined.pop();
+            }
+            other => joined.push(other),
+        }
+    }
+    joined
+}
+
+/// The keys of one TOML table, taken out one by one.
+struct Keys<'a> {
+    table: &'a DeTable<'a>,
+    taken: Vec<&'static str>,
+}
+
+impl<'a> Keys<'a> {
+    fn new(table: &'a DeTable<'a>) -> Self {
+        Self { table, taken: Vec::new() }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.taken.push(key);
+        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+}
+
+/// Checks values of one pipeline file and collects what is wrong.
+struct Reader<'a> {
+    file: FileId,
+    base: &'a Path,
+    environment: Environment<'a>,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, place: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
+        self.faults.push(Fault::new(message).at(self.file, place).hint(hint));
+    }
+
+    fn unknown(&mut self, keys: &Keys<'_>, known: &[&str]) {
+        for (key, _) in keys.table.iter().filter(|(key, _)| !keys.taken.contains(&key.get_ref().as_ref())) {
+            let name = key.get_ref().as_ref();
+            match LATER.iter().find(|(later, _)| *later == name) {
+                Some((_, instead)) => self.fault(key.span(), format!("the key '{name}' has no effect yet"), *instead),
+                None => self.fault(key.span(), format!("unknown key '{name}'"), format!("known keys: {}", known.join(", "))),
+            }
+        }
+    }
+
+    fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+        let DeValue::String(text) = value.get_ref() else {
+            self.fault(value.span(), "a text was expected here", "write it in quotes");
+            return None;
+        };
+        match Value::expand(text, self.environment) {
+            Ok(value) => Some(value),
+            Err((message, hint)) => {
+                self.fault(value.span(), message, hint);
+                None
+            }
+        }
+    }
+
+    fn name(&mut self, value: &Spanned<DeValue<'_>>) -> Option<String> {
+        let name = self.text(value)?.text;
+        if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            return Some(name);
+        }
+        self.fault(value.span(), format!("'{name}' cannot be the name of a pipeline"), "use letters, digits, - and _: it becomes a part of keys and topics");
+        None
+    }
+
+    fn integer(&mut self, value: &Spanned<DeValue<'_>>, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|n| range.contains(n)),
+            _ => None,
+        };
+        if number.is_none() {
+            self.fault(value.span(), "this is no number that can stand here", format!("a whole number from {} to {}", range.start(), range.end()));
+        }
+        number
+    }
+
+    fn size(&mut self, value: &Spanned<DeValue<'_>>) -> Option<u64> {
+        if let DeValue::Integer(_) = value.get_ref() {
+            return self.integer(value, 1..=1 << 53);
+        }
+        let text = self.text(value)?.text;
+        quantity::bytes(&text).map_err(|hint| self.fault(value.span(), format!("'{text}' is not a size"), hint)).ok()
+    }
+
+    fn duration(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
+        let text = self.text(value)?.text;
+        quantity::duration(&text).map_err(|hint| self.fault(value.span(), format!("'{text}' is not a duration"), hint)).ok()
+    }
+
+    fn sql(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<(PathBuf, Place)> {
+        let DeValue::Array(names) = value.get_ref() else {
+            return self.sql_file(value).into_iter().collect();
+        };
+        if names.is_empty() {
+            self.fault(value.span(), "the list of SQL files is empty", "name at least one file");
+        }
+        names.iter().filter_map(|name| self.sql_file(name)).collect()
+    }
+
+    fn sql_file(&mut self, value: &Spanned<DeValue<'_>>) -> Option<(PathBuf, Place)> {
+        let path = self.text(value)?.text;
+        Some((join(self.base, &path), Place { file: self.file, range: value.span() }))
+    }
+
+    /// `[parameters]`, or `[paths]` whose values are file names relative to the pipeline file.
+    fn parameters(&mut self, value: &Spanned<DeValue<'_>>, parameters: &mut Parameters, paths: bool) {
+        let DeValue::Table(table) = value.get_ref() else {
+            let name = if paths { "paths" } else { "parameters" };
+            self.fault(value.span(), format!("'{name}' must be a table"), format!("write [{name}], then a line 'key = value' for each"));
+            return;
+        };
+        for (key, value) in table.iter() {
+            let name = key.get_ref().as_ref();
+            if !is_name(name) || RESERVED.contains(&name) {
+                let hint = format!("a name has letters, digits and _, and is none of {}", RESERVED.join(", "));
+                self.fault(key.span(), format!("'{name}' cannot be the name of a parameter"), hint);
+                continue;
+            }
+            let filled = match value.get_ref() {
+                DeValue::String(_) => self.text(value).map(|value| if paths { self.path(&value) } else { value }),
+                DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) if !paths => Some(Value::plain(plain(value.get_ref()))),
+                _ => {
+                    let hint = if paths { "a file name in quotes" } else { "a text, a number, true or false" };
+                    self.fault(value.span(), format!("the parameter '{name}' has no value that can be filled in"), hint);
+                    None
+                }
+            };
+            let Some(filled) = filled else { continue };
+            if !parameters.declare(name, filled, Place { file: self.file, range: key.span() }) {
+                self.fault(key.span(), format!("'{name}' stands in [parameters] and in [paths]"), "take one of them out");
+            }
+        }
+    }
+
+    fn path(&self, value: &Value) -> Value {
+        let joined = |path: &str| join(self.base, path).display().to_string();
+        Value { text: joined(&value.text), shown: joined(&value.shown) }
+    }
+
+    fn shows(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<Show> {
+        let DeValue::Array(list) = value.get_ref() else {
+            self.fault(value.span(), "'show' must be a list of tables", "write [[show]], with two brackets");
+            return Vec::new();
+        };
+        list.iter().filter_map(|one| self.show(one)).collect()
+    }
+
+    fn show(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Show> {
+        let DeValue::Table(table) = value.get_ref() else {
+            self.fault(value.span(), "'show' must be a list of tables", "write [[show]], then table = \"...\" below it");
+            return None;
+        };
+        let mut keys = Keys::new(table);
+        let name = keys.take("table");
+        let title = keys.take("title").and_then(|value| self.text(value)).map(|title| title.text);
+        let count = |reader: &mut Self, value: Option<&Spanned<DeValue<'_>>>, default: usize| {
+            let number = value.and_then(|value| reader.integer(value, 1..=1000));
+            number.and_then(|number| usize::try_from(number).ok()).unwrap_or(default)
+        };
+        let windows = keys.take("windows");
+        let windows = count(self, windows, 1);
+        let groups = keys.take("groups");
+        let groups = count(self, groups, 10);
+        self.unknown(&keys, &["table", "title", "windows", "groups"]);
+        let Some(name) = name else {
+            self.fault(value.span(), "[[show]] names no table", "add table = \"NAME\", a table that the SQL writes to");
+            return None;
+        };
+        let table = self.text(name)?.text;
+        Some(Show { table, place: Place { file: self.file, range: name.span() }, title, windows, groups })
+    }
+}
+
+/// A number or truth value as SQL writes it.
+fn plain(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => number.to_string(),
+            Err(_) => number.as_str().to_string(),
+        },
+        DeValue::Float(number) => number.as_str().to_string(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,127 @@
+//! What a pipeline file promises: everything wrong is said at once, nothing is ignored, secrets stay out of sight.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use hitters_pipeline::{Broken, Fault, Files, Pipeline};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// Writes files into a folder and loads `p.toml` from it.
+fn load(files: &[(&str, &str)], overrides: &[(&str, &str)]) -> (Result<Pipeline, Broken>, Files, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let overrides: Vec<_> = overrides.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let environment = |name: &str| (name == "KAFKA_PASSWORD").then(|| "hush".to_string());
+    let mut read = Files::default();
+    let pipeline = Pipeline::load(&folder.path().join("p.toml"), &overrides, &environment, &mut read);
+    (pipeline, read, folder)
+}
+
+/// `line: message` of each fault.
+fn said(files: &[(&str, &str)], overrides: &[(&str, &str)]) -> Vec<String> {
+    let (pipeline, read, _folder) = load(files, overrides);
+    let line = |fault: &Fault| match &fault.place {
+        Some(place) => {
+            let name = Path::new(read.name(place.file)).file_name().unwrap().to_string_lossy().into_owned();
+            format!("{name}:{}: {}", read.line_and_column(place.file, place.range.start).0, fault.message)
+        }
+        None => fault.message.clone(),
+    };
+    pipeline.expect_err("faults").faults.iter().map(line).collect()
+}
+
+#[test]
+fn a_full_file_is_read() {
+    let toml = r#"
+        name = "shop-1"
+        version = 3
+        sql = "q.sql"
+        parallelism = 2
+        memory_limit = "512MiB"
+        idle_timeout = "5s"
+        idle_close = "1m"
+        [parameters]
+        k = 0x10
+        password = "${env:KAFKA_PASSWORD}"
+        [paths]
+        out = "../out/x.json"
+        [[show]]
+        table = "t"
+        windows = 2
+    "#;
+    let sql = "-- ${ignored}\nSELECT ${k}, '${password}', '${out}', '${pipeline}', ${version}, ${n:1}";
+    let (pipeline, _, folder) = load(&[("p.toml", toml), ("q.sql", sql)], &[("n", "7")]);
+    let pipeline = pipeline.unwrap();
+    let out = folder.path().parent().unwrap().join("out/x.json");
+    let expected = format!("-- ${{ignored}}\nSELECT 16, 'hush', '{}', 'shop-1', 3, 7\n;\n", out.display());
+    assert_eq!(pipeline.script.text(), expected);
+    assert_eq!(pipeline.script.masked(), expected.replace("hush", "****"));
+    assert_eq!((pipeline.name.as_str(), pipeline.version), ("shop-1", 3));
+    assert_eq!(pipeline.settings.memory_limit, Some(512 << 20));
+    assert_eq!(pipeline.settings.parallelism, Some(2));
+    assert_eq!((pipeline.settings.idle_timeout, pipeline.settings.idle_close), (Some(Duration::from_secs(5)), Some(Duration::from_secs(60))));
+    assert_eq!((pipeline.shows[0].table.as_str(), pipeline.shows[0].windows), ("t", 2));
+}
+
+#[test]
+fn every_fault_is_said_at_once_with_its_line() {
+    let toml = r#"nmae = "x"
+sql = ["q.sql", "gone.sql"]
+parallelism = 0
+memory_limit = "lots"
+idle_timeout = 10
+checkpoint = "10s"
+[parameters]
+"bad-name" = 1
+list = [1]
+secret = "${env:NOT_SET}"
+[[show]]
+titel = "x"
+"#;
+    let faults = said(&[("p.toml", toml), ("q.sql", "SELECT ${a},\n ${b:1} ${c}")], &[("pipeline", "y")]);
+    for expected in [
+        "p.toml:1: unknown key 'nmae'",
+        "p.toml:3: this is no number that can stand here",
+        "p.toml:4: 'lots' is not a size",
+        "p.toml:5: a text was expected here",
+        "p.toml:6: the key 'checkpoint' has no effect yet",
+        "p.toml:8: 'bad-name' cannot be the name of a parameter",
+        "p.toml:9: the parameter 'list' has no value that can be filled in",
+        "p.toml:10: the environment has no variable 'NOT_SET'",
+        "p.toml:11: [[show]] names no table",
+        "p.toml:12: unknown key 'titel'",
+        "'pipeline' is a parameter of Hitters and cannot be set",
+        "q.sql:1: the parameter 'a' has no value",
+        "q.sql:2: the parameter 'c' has no value",
+    ] {
+        assert!(faults.iter().any(|fault| fault == expected), "{expected} is not in {faults:#?}");
+    }
+    assert!(faults.iter().any(|fault| fault.starts_with("p.toml:2: cannot read") && fault.contains("gone.sql")), "{faults:#?}");
+    assert_eq!(faults.len(), 14, "{faults:#?}");
+}
+
+#[test]
+fn a_parameter_that_nothing_uses_is_a_fault() {
+    let faults = said(&[("p.toml", "sql = 'q.sql'\nparameters.k = 1\n"), ("q.sql", "SELECT 1")], &[("x", "2")]);
+    assert_eq!(faults, ["p.toml:2: no SQL file uses the parameter 'k'", "no SQL file uses the parameter 'x'"]);
+}
+
+#[test]
+fn broken_toml_points_at_its_place() {
+    let faults = said(&[("p.toml", "name = \"x\"\nsql = [\nparallelism = = 2\n")], &[]);
+    assert!(faults[0].starts_with("p.toml:"), "{faults:?}");
+}
+
+#[test]
+fn a_bare_text_has_a_name_and_defaults() {
+    let mut files = Files::default();
+    let overrides = [("k".to_string(), "3".to_string())];
+    let pipeline = Pipeline::bare("a/top words.sql", "SELECT ${k}, '${pipeline}'", &overrides, &|_| None, &mut files).unwrap();
+    assert_eq!(pipeline.script.text(), "SELECT 3, 'top_words'\n;\n");
+    let broken = Pipeline::bare("q.sql", "SELECT 1", &overrides, &|_| None, &mut files).unwrap_err();
+    assert_eq!(broken.faults[0].message, "no SQL file uses the parameter 'k'");
+    assert_eq!(broken.script.unwrap().text(), "SELECT 1\n;\n", "a planner can look for more");
+    assert!(Pipeline::bare("q.sql", "SELECT ${x}", &[], &|_| None, &mut files).unwrap_err().script.is_none());
+}
