@@ -1,0 +1,57 @@
+# Everything that is done with this project by hand or by a machine. `make help` lists the targets.
+
+# Compiled code lives outside of the checkout, so that a fresh clone or a second worktree starts warm.
+CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/hitters
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+# Where the tests keep what they fetch (Apache Kafka from Maven Central).
+export HITTERS_CACHE ?= $(CACHE)
+PREFIX ?= $(HOME)/.local
+# rustup puts cargo here and asks for a new shell; a make that runs at once finds it too.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+HITTERS = $(CARGO_TARGET_DIR)/release/hitters
+BUILD = cargo build --release --locked --package hitters
+
+.DEFAULT_GOAL := help
+.PHONY: help run build install test test-long lint fmt bench-sketch bench-kafka clean
+
+help: ## Lists the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Builds what is needed and finds the top K of 336,776 flights
+	@"$(HITTERS)" run flights
+
+build: ## Builds the hitters command
+	@scripts/setup.sh run
+	@echo "building into $(CARGO_TARGET_DIR)" >&2
+	@$(BUILD)
+
+install: build ## Copies the hitters command to PREFIX/bin (default: ~/.local/bin)
+	@mkdir -p "$(PREFIX)/bin"
+	@install -m 755 "$(HITTERS)" "$(PREFIX)/bin/hitters"
+	@echo "installed $(PREFIX)/bin/hitters" >&2
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo "it is not on your PATH yet: export PATH=\"$(PREFIX)/bin:\$$PATH\"" >&2 ;; esac
+
+test: ## Runs every check and test, with a real Kafka and Redis
+	@scripts/test.sh
+
+test-long: ## Runs the accuracy test over 10 million events
+	@scripts/setup.sh test
+	HITTERS_TEST_EVENTS=10000000 cargo test --release --locked --package hitters-tests -- --nocapture kafka
+
+lint: ## Checks the format and runs clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --release --locked -- --deny warnings
+
+fmt: ## Formats the code
+	cargo fmt --all
+
+bench-sketch: ## Measures the sketches
+	cargo bench --locked --package hitters-sketch
+
+bench-kafka: ## Measures the way from a Kafka topic to the top K against a bare consume loop
+	@scripts/setup.sh test
+	cargo bench --locked --package hitters-tests --bench kafka
+
+clean: ## Removes what was built and what the runs wrote
+	rm -rf "$(CARGO_TARGET_DIR)" results

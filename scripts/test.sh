@@ -1,0 +1,27 @@
+#!/bin/sh
+# Every check and test of the project. `make test` and .ci/run call it; nothing but Rust, python3 and (on Debian) apt must
+# be there. Real services are started on free ports of the loopback and stopped again by the tests that need them.
+set -eu
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+started=$(date +%s)
+trap '[ $? = 0 ] || echo "FAILED after $(($(date +%s) - started)) s, at: $at"' EXIT
+
+at="setup"
+step "Setup"
+scripts/setup.sh test
+
+at="format"
+step "Format"
+cargo fmt --all --check
+
+at="clippy"
+step "Clippy"
+cargo clippy --workspace --all-targets --release --locked -- --deny warnings
+
+at="tests"
+step "Tests"
+cargo test --workspace --release --locked
+
+printf '\nAll checks and tests passed in %s s.\n' "$(($(date +%s) - started))"
