@@ -11,6 +11,8 @@ pub struct Kafka {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    /// Of the listener that wants a login.
+    login: Option<u16>,
 }
 
 impl Kafka {
@@ -19,8 +21,38 @@ impl Kafka {
         Self::with(&[])
     }
 
+    /// Starts a broker that wants a login (SASL PLAIN, without TLS) at [`Kafka::login_servers`].
+    pub fn with_login(user: &str, password: &str) -> Self {
+        let login = free_port();
+        let module = "org.apache.kafka.common.security.plain.PlainLoginModule required";
+        let jaas = format!("{module} username=\"{user}\" password=\"{password}\" user_{user}=\"{password}\";");
+        let mut kafka = Self::prepare(&[
+            ("sasl.enabled.mechanisms", "PLAIN"),
+            ("listener.name.login.plain.sasl.jaas.config", &jaas),
+            (
+                "listener.security.protocol.map",
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT",
+            ),
+        ]);
+        kafka.login = Some(login);
+        let path = kafka.folder.path().join("server.properties");
+        let mut properties = std::fs::read_to_string(&path).expect("the properties were written");
+        for name in ["\nlisteners=", "\nadvertised.listeners="] {
+            properties = properties.replace(name, &format!("{name}LOGIN://127.0.0.1:{login},"));
+        }
+        std::fs::write(&path, properties).expect("Kafka's folder can be written");
+        kafka.start_again();
+        kafka
+    }
+
     /// Starts a broker with further lines of server.properties.
     pub fn with(settings: &[(&str, &str)]) -> Self {
+        let mut kafka = Self::prepare(settings);
+        kafka.start_again();
+        kafka
+    }
+
+    fn prepare(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Kafka");
         let (port, controller) = (free_port(), free_port());
         let logs = folder.path().join("logs");
@@ -46,18 +78,22 @@ impl Kafka {
             let _ = writeln!(properties, "{name}={value}");
         }
         std::fs::write(folder.path().join("server.properties"), properties).expect("Kafka's folder can be written");
-        let mut kafka = Self {
+        Self {
             process: None,
             folder,
             port,
-        };
-        kafka.start_again();
-        kafka
+            login: None,
+        }
     }
 
     /// `host:port`.
     pub fn bootstrap_servers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` of the listener that wants a login.
+    pub fn login_servers(&self) -> String {
+        format!("127.0.0.1:{}", self.login.expect("the broker was started with a login"))
     }
 
     /// Kills the broker; its data stays.

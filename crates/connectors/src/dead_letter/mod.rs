@@ -5,6 +5,7 @@
 //! file are written at once; letters to a topic have arrived when [`DeadLetters::flush`] returns.
 
 use crate::kafka::{Delivery, Servers};
+use crate::run::Reporter;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
@@ -12,6 +13,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where dead letters go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +31,15 @@ pub enum DeadLetter {
     },
 }
 
+/// How long letters may still take to arrive when their run is over and did not wait for them.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+
 /// An open target, shared by the readers of a run.
 #[derive(Debug)]
-pub(crate) struct DeadLetters(Mutex<Target>);
+pub(crate) struct DeadLetters {
+    target: Mutex<Target>,
+    reporter: Reporter,
+}
 
 #[derive(Debug)]
 enum Target {
@@ -62,7 +70,10 @@ impl DeadLetters {
                 Target::Topic(Delivery::open(&servers, topic, None, run)?)
             }
         };
-        Ok(Self(Mutex::new(target)))
+        Ok(Self {
+            target: Mutex::new(target),
+            reporter: run.reporter.clone(),
+        })
     }
 
     /// Keeps one row.
@@ -82,7 +93,7 @@ impl DeadLetters {
             Err(_) => letter["payload_base64"] = BASE64_STANDARD.encode(payload).into(),
         }
         // A panic of another reader leaves a whole letter or none, so the target is still good.
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *self.target.lock().unwrap_or_else(PoisonError::into_inner) {
             Target::File(file, path) => file
                 .write_all(format!("{letter}\n").as_bytes())
                 .map_err(|e| format!("writing '{}': {e}", path.display())),
@@ -92,9 +103,22 @@ impl DeadLetters {
 
     /// Waits until every letter has arrived.
     pub(crate) fn flush(&self) -> Result<(), String> {
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        self.flush_within(Duration::MAX)
+    }
+
+    fn flush_within(&self, limit: Duration) -> Result<(), String> {
+        match &mut *self.target.lock().unwrap_or_else(PoisonError::into_inner) {
             Target::File(..) => Ok(()),
-            Target::Topic(delivery) => delivery.flush(),
+            Target::Topic(delivery) => delivery.flush_within(limit),
+        }
+    }
+}
+
+impl Drop for DeadLetters {
+    fn drop(&mut self) {
+        // A run that failed did not flush, and its last bad rows are the ones that people will want to see.
+        if let Err(what) = self.flush_within(LAST_WAIT) {
+            self.reporter.say(&format!("dead letters may be missing: {what}"));
         }
     }
 }

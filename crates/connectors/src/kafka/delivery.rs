@@ -8,7 +8,7 @@ use crate::run::RunOptions;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Settings of every producer; the user's go over them.
 const SETTINGS: [(&str, &str); 3] = [
@@ -136,8 +136,14 @@ impl Delivery {
 
     /// Waits until every message is acknowledged (and the transaction committed).
     pub(crate) fn flush(&mut self) -> Result<(), String> {
-        while let Err(error) = self.producer.flush(STEP) {
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) {
+        self.flush_within(Duration::MAX)
+    }
+
+    /// As [`Delivery::flush`], but gives up after `limit`.
+    pub(crate) fn flush_within(&mut self, limit: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        while let Err(error) = self.producer.flush(STEP.min(limit)) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) || begun.elapsed() >= limit {
                 return Err(self.explain(&error));
             }
             self.check()?;

@@ -222,6 +222,62 @@ fn logs_that_end_with_transaction_markers_end_and_aborted_rows_are_hidden() {
 }
 
 #[test]
+fn every_compression_is_read() {
+    let broker = broker();
+    topic(&broker, "compressed", 1);
+    for (n, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
+        let producer = producer(&broker, &[("compression.codec", codec), ("linger.ms", "50")]);
+        for m in 0..100 {
+            let message = format!("{{\"a\":{}}}", n * 100 + m);
+            producer
+                .send(BaseRecord::<(), str>::to("compressed").payload(&message))
+                .unwrap();
+        }
+        producer.flush(Duration::from_secs(20)).unwrap();
+    }
+    let expected: Vec<i64> = (0..500).collect();
+    assert_eq!(
+        numbers(read(bounded().0, &source(&broker, "compressed", &[]), 1)),
+        expected
+    );
+}
+
+#[test]
+fn a_login_is_used_and_a_refused_one_is_an_error_at_once() {
+    let broker = Broker::with_login("reader", "right");
+    topic(&broker, "guarded", 1);
+    send(&broker, "guarded", 0, &["{\"a\":1}"]);
+    let servers = broker.login_servers();
+    let with = |password| {
+        let login = [
+            ("connector", "kafka"),
+            ("type", "source"),
+            ("format", "json"),
+            ("source.offset", "earliest"),
+            ("bootstrap_servers", servers.as_str()),
+            ("topic", "guarded"),
+            ("auth.type", "sasl"),
+            ("auth.mechanism", "PLAIN"),
+            ("auth.protocol", "SASL_PLAINTEXT"),
+            ("auth.username", "reader"),
+            ("auth.password", password),
+        ];
+        node(&table(&columns(), &login).unwrap())
+    };
+    assert_eq!(numbers(read(bounded().0, &with("right"), 1)), [1]);
+    let begun = Instant::now();
+    let error = reader(bounded().0, &with("wrong"), None).err().unwrap().to_string();
+    assert!(
+        error.contains("refuses the connection") && error.contains("auth.mechanism"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("wrong") && begun.elapsed() < Duration::from_secs(15),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_tombstone_is_no_row_and_nothing_bad() {
     let broker = broker();
     topic(&broker, "tombstones", 1);
@@ -744,6 +800,7 @@ fn consume_speed() {
                 let (queue, partitions) = queues.lock().unwrap().pop().unwrap();
                 bare_loop(queue, partitions)
             });
+            let _ = std::fs::write("/proc/self/clear_refs", "5");
             let factory = Factory::new(bounded().0).unwrap();
             let mut source = SourceFactory::open(&factory, &node).unwrap();
             let all = source.partitions().unwrap();
