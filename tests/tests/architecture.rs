@@ -14,7 +14,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hitters-results", &["hitters-sketch"]),
     ("hitters-planner", &["hitters-functions"]),
     ("hitters-dataflow", &["hitters-planner"]),
-    ("hitters-connectors", &["hitters-planner", "hitters-dataflow", "hitters-results"]),
+    (
+        "hitters-connectors",
+        &["hitters-planner", "hitters-dataflow", "hitters-results"],
+    ),
     (
         "hitters",
         &[
@@ -31,11 +34,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that some packages must do without: the mathematics knows no Arrow and no I/O, operators no runtime.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("hitters-sketch", &["arrow", "datafusion", "tokio", "rdkafka", "redis", "serde", "serde_json"]),
+    (
+        "hitters-sketch",
+        &[
+            "arrow",
+            "datafusion",
+            "tokio",
+            "rdkafka",
+            "redis",
+            "serde",
+            "serde_json",
+        ],
+    ),
     ("hitters-functions", &["tokio", "rdkafka", "redis"]),
     ("hitters-planner", &["tokio", "rdkafka", "redis"]),
     ("hitters-dataflow", &["tokio", "rdkafka", "redis"]),
-    ("hitters-pipeline", &["arrow", "datafusion", "tokio", "rdkafka", "redis"]),
+    (
+        "hitters-pipeline",
+        &["arrow", "datafusion", "tokio", "rdkafka", "redis"],
+    ),
     ("hitters-results", &["datafusion", "rdkafka"]),
 ];
 
@@ -43,7 +60,11 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let output = Command::new(cargo).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]).current_dir(root).output().unwrap();
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -52,7 +73,9 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .iter()
         .map(|package| {
             let all = package["dependencies"].as_array().unwrap().iter();
-            let direct = all.filter(|dependency| dependency["kind"] != "dev").map(|dependency| text(&dependency["name"]));
+            let direct = all
+                .filter(|dependency| dependency["kind"] != "dev")
+                .map(|dependency| text(&dependency["name"]));
             (text(&package["name"]), direct.collect())
         })
         .collect()
@@ -67,12 +90,19 @@ fn packages_see_only_whom_they_may() {
             continue;
         }
         let allowed = ALLOWED.iter().find(|(name, _)| name == package);
-        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{package} is new: say in this test and in ARCHITECTURE.md whom it may see"));
+        let (_, allowed) = allowed
+            .unwrap_or_else(|| panic!("{package} is new: say in this test and in ARCHITECTURE.md whom it may see"));
         for dependency in dependencies.iter().filter(|dependency| workspace.contains(dependency)) {
-            assert!(allowed.contains(&dependency.as_str()), "{package} must not see {dependency}");
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{package} must not see {dependency}"
+            );
         }
     }
-    assert!(ALLOWED.iter().all(|(name, _)| found.contains_key(*name)), "a package of this test is gone");
+    assert!(
+        ALLOWED.iter().all(|(name, _)| found.contains_key(*name)),
+        "a package of this test is gone"
+    );
 }
 
 #[test]
@@ -80,7 +110,10 @@ fn lower_rooms_do_without_what_would_tie_them_down() {
     let found = dependencies();
     for (package, forbidden) in FORBIDDEN {
         for crate_name in *forbidden {
-            assert!(!found[*package].contains(*crate_name), "{package} must not use {crate_name}");
+            assert!(
+                !found[*package].contains(*crate_name),
+                "{package} must not use {crate_name}"
+            );
         }
     }
 }

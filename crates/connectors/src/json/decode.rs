@@ -87,6 +87,8 @@ impl JsonDecoder {
             let column = match self.shape.matches(number, text, scanner.at) {
                 Some((bytes, column)) => {
                     scanner.at += bytes;
+                    // A message that has a blank here where the one before had none.
+                    scanner.skip_space();
                     column
                 }
                 None => {

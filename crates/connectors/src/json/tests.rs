@@ -301,6 +301,28 @@ fn a_bad_row_leaves_no_trace() {
 }
 
 #[test]
+fn messages_may_change_their_shape() {
+    let mut decoder = decoder(&[field("a", DataType::Int64), field("b", DataType::Utf8View)]);
+    let messages = [
+        r#"{"a":1,"b":"x"}"#,
+        r#"{"a": 1,"b":"x"}"#,
+        r#"{ "a":1 , "b":"x" }"#,
+        r#"{"b":"x","a":1}"#,
+        r#"{"a":1,"c":[],"b":"x"}"#,
+        r#"{"a":1,"b":"x","a_very_long_key_that_no_word_holds":null}"#,
+        r#"{"\u0061":1,"b":"\u0078"}"#,
+    ];
+    for _ in 0..2 {
+        messages
+            .iter()
+            .for_each(|message| decoder.push(message.as_bytes()).unwrap());
+    }
+    let columns = decoder.finish().unwrap();
+    assert_eq!(columns[0].as_primitive::<Int64Type>().values(), &[1; 14]);
+    assert!(columns[1].as_string_view().iter().all(|value| value == Some("x")));
+}
+
+#[test]
 fn json_columns_hold_the_text_of_whatever_stands_there() {
     let json: (FieldRef, bool) = (Arc::new(Field::new("v", DataType::Utf8View, true)), true);
     for value in [r#"{"a":[1, 2]}"#, r#""text""#, "17", "true", "[]"] {

@@ -13,7 +13,7 @@ mod reader;
 mod sink;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use client::{Servers, Watch, metadata};
 pub(crate) use delivery::Delivery;

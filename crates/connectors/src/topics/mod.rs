@@ -290,3 +290,6 @@ fn differences(spec: &TopicSpec, found: &Topic) -> Vec<Difference> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;
