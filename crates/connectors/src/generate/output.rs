@@ -70,7 +70,7 @@ pub fn to_topic(
     progress: Progress<'_>,
 ) -> Result<u64, String> {
     let mut events = Events::new(options)?;
-    let mut settings = vec![("linger.ms".to_string(), if paced { "2" } else { "20" }.to_string())];
+    let mut settings = vec![("linger.ms".to_string(), if paced { "2" } else { "5" }.to_string())];
     settings.extend(client_configs.iter().cloned());
     let servers = Servers {
         bootstrap: bootstrap_servers.to_string(),
