@@ -241,7 +241,7 @@ proptest! {
         cuts in prop::collection::vec(1usize..700, 1..20),
         indices: bool,
         weighted: bool,
-        portable: bool,
+        path in 0u8..3,
     ) {
         let rows = long(seed, n, 4000);
         let integers: Vec<i64> = rows.iter().map(|r| r.0.into()).collect();
@@ -270,9 +270,7 @@ proptest! {
         };
         let batched = |kind, items: Items<'_>| {
             let mut s = sketch(kind, capacity);
-            if portable {
-                s = s.without_fast_path();
-            }
+            s = s.with_path(path);
             let (mut at, mut cut) = (0, 0);
             while at < n {
                 let end = (at + cuts[cut % cuts.len()]).min(n);

@@ -71,6 +71,9 @@ fn main() {
             _ => what = argument,
         }
     }
+    if what == "alone" {
+        speed::alone(&options);
+    }
     if matches!(what.as_str(), "accuracy" | "all") {
         accuracy::run(&options);
     }

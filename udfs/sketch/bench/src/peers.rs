@@ -89,7 +89,10 @@ fn kind(keys: Keys) -> ItemKind {
 
 fn ours(k: usize, bytes: usize, keys: Keys) -> TopK {
     let sketch = TopK::with_memory(kind(keys), Measure::Count, k, bytes).unwrap();
-    if std::env::var_os("PORTABLE").is_some() { sketch.without_fast_path() } else { sketch }
+    match std::env::var("SKETCH_PATH").ok().and_then(|p| p.parse().ok()) {
+        Some(path) => sketch.with_path(path),
+        None => sketch,
+    }
 }
 
 fn row(item: &Item, estimate: u64, lower: u64, upper: u64) -> Row {

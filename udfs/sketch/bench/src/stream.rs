@@ -26,6 +26,14 @@ impl Slice {
         std::str::from_utf8(&self.bytes[self.offsets[i] as usize..self.offsets[i + 1] as usize]).unwrap()
     }
 
+    /// Reads everything once.
+    pub fn sum(&self) -> u64 {
+        let sum = self.bytes.iter().fold(0u64, |sum, b| sum.wrapping_add((*b).into()));
+        let sum = self.offsets.iter().fold(sum, |sum, x| sum.wrapping_add(*x as u64));
+        let sum = self.views.iter().fold(sum, |sum, x| sum.wrapping_add(*x as u64));
+        self.integers.iter().fold(sum, |sum, x| sum.wrapping_add(*x as u64))
+    }
+
     pub fn len(&self) -> usize {
         self.integers.len()
     }
@@ -170,8 +178,15 @@ impl Stream {
 
     /// Events as columns.
     pub fn slice(&self, from: usize, to: usize) -> Slice {
-        let mut s = Slice { offsets: vec![0], bytes: Vec::new(), views: Vec::new(), integers: Vec::new() };
-        for event in &self.events[from..to.min(self.events.len())] {
+        let events = &self.events[from..to.min(self.events.len())];
+        let mut s = Slice {
+            offsets: Vec::with_capacity(events.len() + 1),
+            bytes: Vec::with_capacity(events.iter().map(|e| self.items[*e as usize].len()).sum()),
+            views: Vec::with_capacity(events.len()),
+            integers: Vec::with_capacity(events.len()),
+        };
+        s.offsets.push(0);
+        for event in events {
             let item = self.items[*event as usize].as_bytes();
             let at = s.bytes.len();
             s.bytes.extend_from_slice(item);

@@ -4,6 +4,18 @@ use super::key::{Key, View};
 use crate::Items;
 use crate::hash::{INLINE, Seed};
 
+/// The bits of a view's words that belong to a string of each length up to [`INLINE`].
+const MASKS: [[u64; 2]; INLINE + 1] = {
+    let mut masks = [[0; 2]; INLINE + 1];
+    let mut length = 0;
+    while length <= INLINE {
+        let mask = u128::MAX >> (96 - 8 * length);
+        masks[length] = [mask as u64, (mask >> 64) as u64];
+        length += 1;
+    }
+    masks
+};
+
 /// A column that gives keys of one type.
 pub(crate) trait Column<'a, K> {
     /// The hash and the words of a row's key; `None` for a row that does not exist or points outside of its bytes.
@@ -68,9 +80,9 @@ impl<'a, O: Offset> Column<'a, View> for Strings<'a, O> {
         if item.len() <= INLINE {
             // Sixteen bytes at once where there are that many: shift the length in, cut what is behind the string.
             if let Some(Ok(wide)) = self.bytes.get(from..from + 16).map(<[u8; 16]>::try_from) {
-                let text = u128::from_le_bytes(wide) & !(u128::MAX << (8 * item.len()));
-                let view = text << 32 | item.len() as u128;
-                let words = [view as u64, (view >> 64) as u64];
+                let view = u128::from_le_bytes(wide) << 32 | item.len() as u128;
+                let mask = MASKS[item.len()];
+                let words = [view as u64 & mask[0], (view >> 64) as u64 & mask[1]];
                 return Some((seed.short(words), View(words)));
             }
         }
@@ -95,8 +107,8 @@ impl<'a> Column<'a, View> for Views<'a> {
         let length = view as u32;
         if length as usize <= INLINE {
             // Whatever stands behind the string, hostile columns included, is no part of it.
-            let view = view & (u128::MAX >> (96 - 8 * length));
-            let words = [view as u64, (view >> 64) as u64];
+            let mask = MASKS[length as usize];
+            let words = [view as u64 & mask[0], (view >> 64) as u64 & mask[1]];
             return Some((seed.short(words), View(words)));
         }
         let item = Items::Views {

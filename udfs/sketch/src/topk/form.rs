@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::block::Scratch;
+use super::block::{Batch, Path, Scratch, Taken};
 use super::key::{Incoming, Key};
 use super::shape::Shape;
 use super::sparse::Sparse;
@@ -79,31 +79,27 @@ impl<K: Key> Dense<K> {
         }
     }
 
-    /// How many rows are left in the open block.
-    pub fn left(&self) -> usize {
-        BLOCK - table!(self, table => table.rows as usize % BLOCK)
-    }
-
-    /// Adds the first `n` rows of the scratch, of that weight together; at most [`left`](Self::left).
-    #[allow(clippy::too_many_arguments)]
-    pub fn segment<'a>(
+    /// Adds rows of a batch from the `from`th on, up to the end of the open block; `total` holds without them.
+    pub fn segment<'a, B: Batch<'a, K>>(
         &mut self,
         scratch: &mut Scratch<K>,
-        n: usize,
-        unit: bool,
-        weight: u64,
+        batch: &B,
+        from: usize,
         total: u128,
-        fast: bool,
-        bytes: &dyn Fn(usize) -> &'a [u8],
-    ) {
-        self.make_room(weight, total);
-        let full = table!(self, table => {
-            table.add_segment(scratch, n, unit, fast, bytes);
-            table.is_block_full()
+        path: Path,
+    ) -> Taken {
+        let left = BLOCK - table!(self, table => table.rows as usize % BLOCK);
+        let until = batch.len().min(from + left);
+        let weight = batch.weight(from, until);
+        self.make_room(weight, total.saturating_add(weight.into()));
+        let (taken, full) = table!(self, table => {
+            let taken = table.add_segment(scratch, batch, from, until, path);
+            (taken, table.is_block_full())
         });
         if full {
             self.flush();
         }
+        taken
     }
 
     /// The table with nothing waiting: itself, or a copy that was flushed.

@@ -26,6 +26,8 @@ pub(crate) trait Key:
     fn store(words: Self, bytes: &[u8], tails: &mut Vec<u8>) -> Self;
     /// Whether a stored key is the incoming one, compared in full.
     fn is<'a>(self, tails: &[u8], words: Self, bytes: impl FnOnce() -> &'a [u8]) -> bool;
+    /// Whether a stored key is the incoming one, if that is short; false for all long ones. Without branches.
+    fn is_short(self, words: Self) -> bool;
     /// Whether incoming words are those of a long key.
     fn is_long(self) -> bool;
     /// The part of a stored key that stands in `tails`.
@@ -58,6 +60,11 @@ impl Key for u64 {
 
     #[inline(always)]
     fn is<'a>(self, _: &[u8], words: u64, _: impl FnOnce() -> &'a [u8]) -> bool {
+        self == words
+    }
+
+    #[inline(always)]
+    fn is_short(self, words: u64) -> bool {
         self == words
     }
 
@@ -99,6 +106,14 @@ impl View {
     }
 }
 
+impl View {
+    /// Compares the tails of long keys; out of line, to keep registers free for the short ones.
+    #[inline(never)]
+    fn ends_like<'a>(self, tails: &[u8], bytes: impl FnOnce() -> &'a [u8]) -> bool {
+        bytes().get(HEAD..) == Some(self.tail(tails))
+    }
+}
+
 impl Key for View {
     fn incoming(seed: Seed, bytes: &[u8]) -> Incoming<'_, View> {
         let words = view_words(bytes);
@@ -137,7 +152,13 @@ impl Key for View {
         if words.length() <= INLINE {
             return head | next == 0;
         }
-        head == 0 && next as u32 == 0 && bytes().get(HEAD..) == Some(self.tail(tails))
+        head == 0 && next as u32 == 0 && self.ends_like(tails, bytes)
+    }
+
+    #[inline(always)]
+    fn is_short(self, words: View) -> bool {
+        let (head, next) = (self.0[0] ^ words.0[0], self.0[1] ^ words.0[1]);
+        (head | next == 0) & (words.length() <= INLINE)
     }
 
     #[inline(always)]

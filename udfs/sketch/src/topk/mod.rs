@@ -46,8 +46,8 @@ const MAGIC: [u8; 4] = *b"HhT\x01";
 pub(crate) struct Head {
     kind: ItemKind,
     measure: Measure,
-    /// Whether the machine's fast path may be taken; no part of the state.
-    fast: bool,
+    /// Up to which [`block::Path`] the passes may go; no part of the state.
+    path: u8,
     shape: Shape,
     seed: Seed,
     total: u128,
@@ -146,7 +146,7 @@ impl TopK {
             head: Head {
                 kind,
                 measure,
-                fast: true,
+                path: 2,
                 shape,
                 seed: Seed::new(seed),
                 total: 0,
@@ -322,10 +322,10 @@ impl TopK {
         })
     }
 
-    /// Takes only the portable path from now on. The results are the same; tests say so.
+    /// Takes at most this path from now on: 0 the portable one, 1 AVX2, 2 AVX-512. The results are the same; tests say so.
     #[doc(hidden)]
-    pub fn without_fast_path(mut self) -> Self {
-        self.head.fast = false;
+    pub fn with_path(mut self, path: u8) -> Self {
+        self.head.path = path;
         self
     }
 
@@ -471,7 +471,7 @@ impl TopK {
             head: Head {
                 kind,
                 measure,
-                fast: true,
+                path: 2,
                 shape,
                 seed,
                 total,

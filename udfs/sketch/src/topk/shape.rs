@@ -19,6 +19,8 @@ const MAX_LINES: usize = 1 << 22;
 
 /// The share of a budget that goes to the rejects, inverted.
 const REJECTS: usize = 6;
+/// The least share of a budget that goes to kept items, inverted: their rows are counted exactly, and fastest.
+const KEPT: usize = 3;
 /// Bytes for what usually waits in an open block, and for the table itself.
 const WAITING: usize = 1536;
 
@@ -52,13 +54,15 @@ impl Shape {
         })
     }
 
-    /// The largest shape for `capacity` items that stays within `bytes` with keys of `key` bytes and counters of `width` bytes.
+    /// The best shape within `bytes` for at least `capacity` items with keys of `key` bytes and counters of `width` bytes.
     pub fn of_memory(
         capacity: usize,
         bytes: usize,
         key: usize,
         width: usize,
     ) -> Result<Self, Error> {
+        let entry = key + entry_counters(width);
+        let capacity = capacity.max((bytes / KEPT / entry).min(MAX_CAPACITY));
         let mut shape = Self::of_capacity(capacity)?;
         // Entries, and what waits in an open block; then the least number of lines that can keep that many items.
         let entries = shape.bytes(key, width)

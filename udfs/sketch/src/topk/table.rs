@@ -151,33 +151,42 @@ impl<K: Key, C: Counter> Table<K, C> {
 
     /// Adds one row. The caller has checked [`takes`](Self::takes) and calls [`flush`](Self::flush) when a block is full.
     pub fn row(&mut self, key: Incoming<'_, K>, weight: u64) {
-        let (line, print) = place(key.hash, self.lines.len());
-        let mask = probe::find(&self.lines[line].prints, print);
+        let (at, print) = place(key.hash, self.lines.len());
+        let line = &mut self.lines[at];
+        let mask = probe::find(&line.prints, print);
+        let slot = mask.trailing_zeros() as usize % SLOTS;
         let at = self.rows as u8;
-        if mask != 0 && mask & (mask - 1) == 0 {
-            let slot = mask.trailing_zeros() as usize / 2;
-            let line = &mut self.lines[line];
-            if line.kept(slot) {
-                let entry = &mut self.entries[line.counts[slot].get() as usize];
-                if entry.key.is(&self.tails, key.words, || key.bytes) {
-                    entry.seen = C::new_wide(entry.seen().saturating_add(weight));
-                } else {
-                    self.pend(at, weight, key);
-                }
+        if mask == 0 {
+            if Self::admits(Self::draw(key.hash, self.rows), weight, self.gate) {
+                self.pend(at, weight, key);
             } else {
-                let count = line.counts[slot].get().saturating_add(weight);
-                line.counts[slot] = C::new(count);
-                if count > self.tau {
-                    self.peak = self.peak.max(count);
-                    self.pend(at, 0, key);
-                }
+                self.rejects.add(key.hash, weight);
             }
-        } else if mask != 0 || Self::admits(Self::draw(key.hash, self.rows), weight, self.gate) {
+        } else if mask & (mask - 1) == 0 && !line.kept(slot) {
+            let count = line.counts[slot].get().saturating_add(weight);
+            line.counts[slot] = C::new(count);
+            if count > self.tau {
+                self.peak = self.peak.max(count);
+                self.pend(at, 0, key);
+            }
+        } else if !self.hit_kept(key, weight) {
             self.pend(at, weight, key);
-        } else {
-            self.rejects.add(key.hash, weight);
         }
         self.rows = self.rows.wrapping_add(1);
+    }
+
+    /// Adds to the entry that keeps this key, if there is one.
+    pub fn hit_kept(&mut self, key: Incoming<'_, K>, weight: u64) -> bool {
+        let (at, print) = place(key.hash, self.lines.len());
+        let line = &self.lines[at];
+        for slot in line.keepers(print) {
+            let entry = &mut self.entries[line.counts[slot].get() as usize];
+            if entry.key.is(&self.tails, key.words, || key.bytes) {
+                entry.seen = C::new_wide(entry.seen().saturating_add(weight));
+                return true;
+            }
+        }
+        false
     }
 
     pub fn pend(&mut self, at: u8, weight: u64, key: Incoming<'_, K>) {
@@ -224,9 +233,11 @@ impl<K: Key, C: Counter> Table<K, C> {
             self.since += u64::from(p.weight > 0);
         }
         pending.clear();
-        pending.shrink_to(16);
+        if pending.capacity() > 32 {
+            pending.shrink_to(16);
+        }
         self.pending = pending;
-        if self.since > self.lines.len() as u64 / 4 {
+        if self.since > self.lines.len() as u64 {
             self.set_gate();
         }
         self.settle()
@@ -258,10 +269,15 @@ impl<K: Key, C: Counter> Table<K, C> {
         }
         let (at, print) = place(key.hash, self.lines.len());
         let line = &self.lines[at];
-        let mut keepers = 0u16;
-        for slot in line.keepers(print) {
-            let number = line.counts[slot].get() as usize;
-            let entry = &mut self.entries[number];
+        let (mut mask, mut class, mut keepers) = (probe::find(&line.prints, print), None, 0u32);
+        while mask != 0 {
+            let slot = mask.trailing_zeros() as usize % SLOTS;
+            mask &= mask - 1;
+            if !line.kept(slot) {
+                class = Some(slot);
+                continue;
+            }
+            let entry = &mut self.entries[line.counts[slot].get() as usize];
             if entry.key.is(&self.tails, key.words, || key.bytes) {
                 let seen = entry.seen().saturating_add(weight);
                 if seen > C::WIDE_MAX {
@@ -272,13 +288,13 @@ impl<K: Key, C: Counter> Table<K, C> {
             }
             keepers |= 1 << slot;
         }
-        if weight > 0 {
+        if weight > 0 && keepers != 0 {
             for slot in (0..SLOTS).filter(|slot| keepers >> slot & 1 == 1) {
                 let number = line.counts[slot].get() as usize;
                 self.clashed[number / 64] |= 1 << (number % 64);
             }
         }
-        if let Some(slot) = line.class(print) {
+        if let Some(slot) = class {
             let before = line.counts[slot].get();
             let count = before.saturating_add(weight);
             if count > self.tau && line.kept_slots() < MAX_KEPT {

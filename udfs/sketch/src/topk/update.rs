@@ -1,13 +1,14 @@
 //! Rows coming in: one at a time, or a column's rows in segments that end where blocks end.
 
 use super::Head;
-use super::block::{Scratch, has_fast_path};
+use super::block::{Batch, Path, Scratch};
 use super::column::Column;
 use super::form::Dense;
 use super::key::{Incoming, Key};
 use super::sparse::Sparse;
-use super::table::{BLOCK, MAX_TAILS};
+use super::table::MAX_TAILS;
 use crate::Rows;
+use crate::hash::Seed;
 
 /// The sketch's items: sparse while they are few.
 #[derive(Debug, Clone)]
@@ -55,91 +56,124 @@ impl<K: Key> Form<K> {
         weights: Option<&[i64]>,
     ) {
         match (rows, weights) {
-            (Rows::All(range), None) => {
-                let start = range.start;
-                self.add_each(
-                    head,
-                    column,
-                    range.len(),
-                    true,
-                    |i| start.wrapping_add(i),
-                    |_| Some(1),
-                );
-            }
-            (Rows::Indices(rows), None) => {
-                self.add_each(
-                    head,
-                    column,
-                    rows.len(),
-                    true,
-                    |i| rows[i] as usize,
-                    |_| Some(1),
-                );
-            }
-            (rows, Some(weights)) => {
-                let weight = |row: usize| weights.get(row).and_then(|w| u64::try_from(*w).ok());
-                self.add_each(head, column, rows.len(), false, |i| rows.at(i), weight);
-            }
+            (Rows::All(range), None) => self.add_batch(head, &Range(column, range)),
+            (Rows::Indices(rows), None) => self.add_batch(head, &Picked(column, rows)),
+            (rows, Some(weights)) => self.add_batch(head, &Weighed(column, rows, weights)),
         }
     }
 
-    #[inline(always)]
-    fn add_each<'a>(
-        &mut self,
-        head: &mut Head,
-        column: &impl Column<'a, K>,
-        n: usize,
-        unit: bool,
-        row_of: impl Fn(usize) -> usize,
-        weight_of: impl Fn(usize) -> Option<u64>,
-    ) {
-        let mut i = 0;
+    fn add_batch<'a>(&mut self, head: &mut Head, batch: &impl Batch<'a, K>) {
+        let (mut i, n) = (0, batch.len());
         while i < n && (n - i < FEW || matches!(self, Form::Sparse(_))) {
-            let row = row_of(i);
-            match (column.load(row, head.seed), weight_of(row)) {
-                (Some((hash, words)), Some(weight)) => {
+            let row = batch.row(i);
+            match batch.load(row, head.seed) {
+                Some((hash, words, weight)) => {
                     let bytes = if words.is_long() {
-                        column.bytes(row)
+                        batch.bytes(row)
                     } else {
                         &[]
                     };
                     self.add(head, Incoming { hash, words, bytes }, weight);
                 }
-                _ => head.skip(1),
+                None => head.skip(1),
             }
             i += 1;
         }
-        let Form::Dense(dense) = self else { return };
         if i == n {
             return;
         }
-        let mut scratch = Scratch::new();
-        let fast = head.fast && has_fast_path();
-        while i < n {
-            let left = dense.left().min(BLOCK);
-            let (mut filled, mut sum, mut skipped) = (0, 0u64, 0);
-            while i < n && filled < left {
-                let row = row_of(i);
-                i += 1;
-                match (column.load(row, head.seed), weight_of(row)) {
-                    (Some((hash, words)), Some(weight)) => {
-                        scratch.hashes[filled] = hash;
-                        scratch.words[filled] = words;
-                        scratch.rows[filled] = row;
-                        if !unit {
-                            scratch.weights[filled] = weight;
-                        }
-                        sum = sum.saturating_add(weight);
-                        head.total = head.total.saturating_add(weight.into());
-                        filled += usize::from(weight > 0);
-                    }
-                    _ => skipped += 1,
-                }
+        if let Form::Dense(dense) = self {
+            let mut scratch = Scratch::new();
+            let path = Path::best(head.path);
+            while i < n {
+                let taken = dense.segment(&mut scratch, batch, i, head.total, path);
+                i += taken.rows;
+                head.skip(taken.skipped);
+                head.total = head.total.saturating_add(taken.weight);
             }
-            head.skip(skipped);
-            dense.segment(&mut scratch, filled, unit, sum, head.total, fast, &|row| {
-                column.bytes(row)
-            });
         }
+    }
+}
+
+/// A range of a column's rows.
+struct Range<'c, Col>(&'c Col, std::ops::Range<usize>);
+
+impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Range<'_, Col> {
+    const UNIT: bool = true;
+    fn len(&self) -> usize {
+        self.1.len()
+    }
+    #[inline(always)]
+    fn row(&self, i: usize) -> usize {
+        self.1.start.wrapping_add(i)
+    }
+    #[inline(always)]
+    fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
+        self.0.load(row, seed).map(|(hash, words)| (hash, words, 1))
+    }
+    #[inline]
+    fn bytes(&self, row: usize) -> &'a [u8] {
+        self.0.bytes(row)
+    }
+    fn weight(&self, from: usize, until: usize) -> u64 {
+        (until - from) as u64
+    }
+}
+
+/// Some of a column's rows.
+struct Picked<'c, Col>(&'c Col, &'c [u32]);
+
+impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Picked<'_, Col> {
+    const UNIT: bool = true;
+    fn len(&self) -> usize {
+        self.1.len()
+    }
+    #[inline(always)]
+    fn row(&self, i: usize) -> usize {
+        self.1.get(i).map_or(usize::MAX, |row| *row as usize)
+    }
+    #[inline(always)]
+    fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
+        self.0.load(row, seed).map(|(hash, words)| (hash, words, 1))
+    }
+    #[inline]
+    fn bytes(&self, row: usize) -> &'a [u8] {
+        self.0.bytes(row)
+    }
+    fn weight(&self, from: usize, until: usize) -> u64 {
+        (until - from) as u64
+    }
+}
+
+/// Rows with weights, of which the negative ones do not count.
+struct Weighed<'c, Col>(&'c Col, Rows<'c>, &'c [i64]);
+
+impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Weighed<'_, Col> {
+    const UNIT: bool = false;
+    fn len(&self) -> usize {
+        self.1.len()
+    }
+    #[inline(always)]
+    fn row(&self, i: usize) -> usize {
+        self.1.at(i)
+    }
+    #[inline(always)]
+    fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
+        let weight = u64::try_from(*self.2.get(row)?).ok()?;
+        self.0
+            .load(row, seed)
+            .map(|(hash, words)| (hash, words, weight))
+    }
+    #[inline]
+    fn bytes(&self, row: usize) -> &'a [u8] {
+        self.0.bytes(row)
+    }
+    fn weight(&self, from: usize, until: usize) -> u64 {
+        let weight = |i| {
+            self.2
+                .get(self.1.at(i))
+                .map_or(0, |w| u64::try_from(*w).unwrap_or(0))
+        };
+        (from..until).fold(0, |sum, i| sum.saturating_add(weight(i)))
     }
 }
