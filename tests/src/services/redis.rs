@@ -2,6 +2,7 @@
 
 use super::{Process, free_port};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -10,6 +11,7 @@ pub struct Redis {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    tls: bool,
     arguments: Vec<String>,
 }
 
@@ -21,21 +23,73 @@ impl Redis {
 
     /// Starts a server with further arguments (`--maxmemory`, `1mb`, ...).
     pub fn with(arguments: &[&str]) -> Self {
+        Self::launch(arguments, false)
+    }
+
+    /// Starts a server that speaks TLS only, by the certificate at [`Redis::certificate`], which nobody has signed.
+    pub fn with_tls() -> Self {
+        Self::launch(
+            &[
+                "--tls-cert-file",
+                "tls.crt",
+                "--tls-key-file",
+                "tls.key",
+                "--tls-auth-clients",
+                "no",
+            ],
+            true,
+        )
+    }
+
+    fn launch(arguments: &[&str], tls: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Redis");
+        if tls {
+            let mut openssl = Command::new("openssl");
+            openssl.current_dir(folder.path());
+            openssl.args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=hitters-tests",
+            ]);
+            openssl.args([
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                "tls.key",
+                "-out",
+                "tls.crt",
+            ]);
+            let made = openssl
+                .output()
+                .expect("openssl makes certificates; `make test` installs it");
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
         let mut redis = Self {
             process: None,
             folder,
             port: free_port(),
+            tls,
             arguments,
         };
         redis.start_again();
         redis
     }
 
-    /// `redis://host:port`.
+    /// `redis://host:port`, with TLS `rediss://host:port`.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis{}://127.0.0.1:{}", if self.tls { "s" } else { "" }, self.port)
+    }
+
+    /// The certificate of a server with TLS.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("tls.crt")
     }
 
     /// The port.
@@ -50,19 +104,17 @@ impl Redis {
 
     /// Starts a stopped server again at the same address.
     pub fn start_again(&mut self) {
+        let port = self.port.to_string();
         let mut server = Command::new("redis-server");
         server
             .current_dir(self.folder.path())
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &self.port.to_string(),
-                "--save",
-                "",
-                "--daemonize",
-                "no",
-            ])
+            .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
+            // A server that was built without TLS does not know its options.
+            .args(if self.tls {
+                vec!["--port", "0", "--tls-port", &port]
+            } else {
+                vec!["--port", &port]
+            })
             .args(&self.arguments);
         let (port, log) = (self.port, self.folder.path().join("redis.log"));
         let ready = move || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();

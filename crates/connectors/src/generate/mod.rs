@@ -39,6 +39,9 @@ pub struct Generate {
     pub exponent: f64,
     /// Distinct items.
     pub items: u64,
+    /// Distinct categories, for tests with many groups; every one has its fair share of the items. `None`: the few of the
+    /// profile, with their names.
+    pub categories: Option<u64>,
     /// Time of the first event, milliseconds since the epoch.
     pub start: i64,
     /// Events a second of event time.
@@ -77,6 +80,7 @@ impl Default for Generate {
             seed: 42,
             exponent: 1.1,
             items: 100_000,
+            categories: None,
             start: 1_700_000_000_000,
             rate: 100_000.0,
             disorder_share: 0.1,
@@ -119,8 +123,8 @@ impl Events {
     /// If an option makes no sense.
     pub fn new(options: &Generate) -> Result<Self, String> {
         let o = options;
-        if o.items == 0 || o.partitions == 0 {
-            return Err("at least one item and one partition are needed".into());
+        if o.items == 0 || o.partitions == 0 || o.categories == Some(0) {
+            return Err("at least one item, one category and one partition are needed".into());
         }
         if !(o.rate.is_finite() && o.rate > 0.0) {
             return Err(format!("a rate of {} events a second makes no stream", o.rate));
@@ -136,7 +140,7 @@ impl Events {
         Ok(Self {
             zipf,
             random: Random::new(o.seed),
-            writer: Writer::new(o.profile),
+            writer: Writer::new(o.profile, o.categories),
             step: coprime(o.items),
             number: 0,
             options: options.clone(),

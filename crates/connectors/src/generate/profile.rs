@@ -87,13 +87,15 @@ impl std::str::FromStr for Profile {
 /// Writes events into one buffer.
 pub(super) struct Writer {
     profile: Profile,
+    categories: Option<u64>,
     out: Vec<u8>,
 }
 
 impl Writer {
-    pub(super) fn new(profile: Profile) -> Self {
+    pub(super) fn new(profile: Profile, categories: Option<u64>) -> Self {
         Self {
             profile,
+            categories,
             out: Vec::with_capacity(160),
         }
     }
@@ -118,7 +120,13 @@ impl Writer {
         self.out.extend_from_slice(b",\"item\":\"");
         self.item(item);
         self.out.extend_from_slice(b"\",\"category\":\"");
-        self.out.extend_from_slice(category.as_bytes());
+        match self.categories {
+            None => self.out.extend_from_slice(category.as_bytes()),
+            Some(count) => {
+                self.out.push(b'c');
+                self.number(item % count, 5);
+            }
+        }
         self.out.extend_from_slice(b"\",\"region\":\"");
         self.out.extend_from_slice(region.as_bytes());
         self.out.extend_from_slice(b"\",\"user\":\"u");

@@ -1,5 +1,5 @@
 use super::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 fn all(options: &Generate) -> Vec<(Vec<u8>, i64, u32)> {
     let mut events = Events::new(options).unwrap();
@@ -104,6 +104,25 @@ fn items_follow_zipfs_law() {
 }
 
 #[test]
+fn every_category_has_its_share_of_the_items() {
+    let options = Generate {
+        events: 20_000,
+        items: 600,
+        exponent: 0.0,
+        categories: Some(30),
+        ..Generate::default()
+    };
+    let mut groups: HashMap<String, HashSet<String>> = HashMap::new();
+    for (json, ..) in all(&options) {
+        let event: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let text = |key: &str| event[key].as_str().unwrap().to_string();
+        groups.entry(text("category")).or_default().insert(text("item"));
+    }
+    assert_eq!(groups.len(), 30);
+    assert!(groups.values().all(|items| items.len() == 20));
+}
+
+#[test]
 fn disorder_stays_within_its_bound_and_its_share() {
     let options = Generate {
         events: 50_000,
@@ -169,6 +188,10 @@ fn the_hot_set_drifts() {
 fn senseless_options_are_refused() {
     let options = Generate::default();
     for wrong in [
+        Generate {
+            categories: Some(0),
+            ..options.clone()
+        },
         Generate {
             items: 0,
             ..options.clone()

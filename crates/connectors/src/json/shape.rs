@@ -15,6 +15,7 @@ struct Step {
     words: [u128; 2],
     masks: [u128; 2],
     raw: [u8; WIDTH],
+    /// 0: never matches.
     len: usize,
     column: u32,
 }
@@ -27,7 +28,7 @@ impl Shape {
     /// If the bytes at `at` are those of step `number`: their count and the column that wants the value after them.
     #[inline(always)]
     pub(crate) fn matches(&self, number: usize, text: &[u8], at: usize) -> Option<(usize, u32)> {
-        let step = self.0.get(number)?;
+        let step = self.0.get(number).filter(|step| step.len > 0)?;
         let rest = text.get(at..)?;
         let equal = if let Some(chunk) = rest.first_chunk::<WIDTH>() {
             let [low, high] = words(chunk);
@@ -42,10 +43,11 @@ impl Shape {
 
     /// Remembers the bytes of a step, which the scanner has accepted.
     pub(crate) fn learn(&mut self, number: usize, bytes: &[u8], column: u32) {
-        if number > self.0.len() || number >= STEPS || bytes.len() > WIDTH {
-            self.0.truncate(number);
+        if number > self.0.len() || number >= STEPS {
             return;
         }
+        // Bytes that do not fit into a step make one that never matches, so that those after it can be learned.
+        let bytes = if bytes.len() > WIDTH { &[] } else { bytes };
         let mut raw = [0; WIDTH];
         let mut mask = [0; WIDTH];
         raw[..bytes.len()].copy_from_slice(bytes);

@@ -281,3 +281,34 @@ fn a_cluster_takes_rows_by_their_slots() {
     sink.flush().unwrap();
     assert_eq!(client.get::<_, String>("p:c").unwrap(), r#"{"k":"c","v":3}"#);
 }
+
+#[test]
+fn tls_is_spoken_and_the_certificate_checked() {
+    // The child of the test below: it trusts the certificate, by its environment.
+    if let Ok(url) = std::env::var("TEST_REDIS_TLS") {
+        let mut sink = open_at(&url, bounded().0, &[("target", "string"), ("target.key_column", "k")]).unwrap();
+        sink.write(&rows(&[("a", 1)])).unwrap();
+        sink.flush().unwrap();
+        let mut client = redis::Client::open(url).unwrap().get_connection().unwrap();
+        assert_eq!(client.get::<_, String>("p:a").unwrap(), r#"{"k":"a","v":1}"#);
+        return;
+    }
+    let redis = Redis::with_tls();
+    let run = RunOptions {
+        start_timeout: StartTimeout(Duration::from_secs(1)),
+        ..bounded().0
+    };
+    let error = open_at(&redis.url(), run, &[("target", "string")])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains(&redis.url()) && error.contains("certificate"), "{error}");
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "redis::tests::tls_is_spoken_and_the_certificate_checked"]);
+    let output = child
+        .env("TEST_REDIS_TLS", redis.url())
+        .env("SSL_CERT_FILE", redis.certificate())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
