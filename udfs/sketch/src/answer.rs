@@ -53,6 +53,15 @@ impl Item {
         }
     }
 
+    /// The bytes that the item was made from.
+    pub(crate) fn into_key(self) -> Vec<u8> {
+        match self {
+            Item::Text(text) => text.into_bytes(),
+            Item::Bytes(bytes) => bytes,
+            Item::Int64(value) => value.to_le_bytes().to_vec(),
+        }
+    }
+
     /// The item as text: integers in decimal, bytes in base64.
     pub fn to_text(&self) -> String {
         match self {

@@ -15,6 +15,7 @@ compile_error!("hitters-sketch reads columns in place and knows little-endian ma
 
 mod answer;
 mod count_min;
+mod datasketches;
 mod error;
 mod hash;
 mod index;

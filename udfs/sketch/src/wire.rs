@@ -20,6 +20,10 @@ impl Writer {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
+    pub fn u64(&mut self, value: u64) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// LEB128: seven bits a byte, low bits first.
     pub fn varint(&mut self, mut value: u128) {
         while value >= 0x80 {

@@ -21,6 +21,7 @@ pub struct Options {
     pub stream: Option<String>,
     pub budget: Option<usize>,
     pub k: Option<usize>,
+    pub merges: usize,
 }
 
 impl Options {
@@ -56,7 +57,7 @@ impl Options {
 }
 
 fn main() {
-    let mut options = Options { events: 20_000_000, identifiers: None, only: None, stream: None, budget: None, k: None };
+    let mut options = Options { events: 20_000_000, identifiers: None, only: None, stream: None, budget: None, k: None, merges: 101 };
     let mut what = "all".to_string();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -67,6 +68,7 @@ fn main() {
             "--only" => options.only = Some(value()),
             "--stream" => options.stream = Some(value()),
             "--budget" => options.budget = Some(value().parse().expect("a number of KB")),
+            "--merges" => options.merges = value().parse().expect("a number of merges"),
             "--k" => options.k = Some(value().parse().expect("a number of items")),
             _ => what = argument,
         }

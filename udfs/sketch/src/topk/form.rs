@@ -179,6 +179,13 @@ impl<K: Key> Dense<K> {
         }
     }
 
+    /// Notes that every item may weigh that much more than it seems.
+    pub fn owe(&mut self, more: u64) {
+        while !table!(self, table => table.owe(more)) {
+            self.widen();
+        }
+    }
+
     /// Adds exact weights, in the order of their keys, that stand for `rows` rows.
     pub fn absorb_sparse(&mut self, sparse: &Sparse<K>, total: u128) {
         self.flush();

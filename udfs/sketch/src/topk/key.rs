@@ -28,6 +28,8 @@ pub(crate) trait Key:
     fn is<'a>(self, tails: &[u8], words: Self, bytes: impl FnOnce() -> &'a [u8]) -> bool;
     /// Whether a stored key is the incoming one, if that is short; false for all long ones. Without branches.
     fn is_short(self, words: Self) -> bool;
+    /// Whether two stored keys are the same.
+    fn same(self, tails: &[u8], other: Self, other_tails: &[u8]) -> bool;
     /// Whether incoming words are those of a long key.
     fn is_long(self) -> bool;
     /// The part of a stored key that stands in `tails`.
@@ -61,6 +63,11 @@ impl Key for u64 {
     #[inline(always)]
     fn is<'a>(self, _: &[u8], words: u64, _: impl FnOnce() -> &'a [u8]) -> bool {
         self == words
+    }
+
+    #[inline(always)]
+    fn same(self, _: &[u8], other: u64, _: &[u8]) -> bool {
+        self == other
     }
 
     #[inline(always)]
@@ -153,6 +160,15 @@ impl Key for View {
             return head | next == 0;
         }
         head == 0 && next as u32 == 0 && self.ends_like(tails, bytes)
+    }
+
+    #[inline]
+    fn same(self, tails: &[u8], other: View, other_tails: &[u8]) -> bool {
+        let (head, next) = (self.0[0] ^ other.0[0], self.0[1] ^ other.0[1]);
+        if self.length() <= INLINE {
+            return head | next == 0;
+        }
+        head == 0 && next as u32 == 0 && self.tail(tails) == other.tail(other_tails)
     }
 
     #[inline(always)]

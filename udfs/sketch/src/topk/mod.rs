@@ -217,7 +217,38 @@ impl TopK {
         self.knowledge().above(phi)
     }
 
-    fn knowledge(&self) -> Knowledge {
+    /// A sketch of items with values, each of which weighs up to `offset` more, as may all others.
+    pub(crate) fn of_intervals(
+        kind: ItemKind,
+        measure: Measure,
+        capacity: usize,
+        seed: Seed,
+        total: u128,
+        offset: u64,
+        items: &[(Box<[u8]>, u64)],
+    ) -> Self {
+        fn form<K: Key>(head: &Head, offset: u64, items: &[(Box<[u8]>, u64)]) -> Form<K> {
+            let mut sparse = Sparse::new();
+            for (item, value) in items {
+                sparse.add(K::incoming(head.seed, item), *value, head.seed);
+            }
+            if offset == 0 {
+                return Form::Sparse(sparse);
+            }
+            let mut dense = Dense::of_sparse(&sparse, head.shape, head.seed);
+            dense.owe(offset);
+            Form::Dense(Box::new(dense))
+        }
+        let shape = Shape::of_capacity(capacity).unwrap_or(Shape::LEAST);
+        let head = Head { kind, measure, path: 2, shape, seed, total, skipped: 0 };
+        let body = match kind {
+            ItemKind::Int64 => Body::Integers(form(&head, offset, items)),
+            ItemKind::Text | ItemKind::Bytes => Body::Strings(form(&head, offset, items)),
+        };
+        TopK { head, body }
+    }
+
+    pub(crate) fn knowledge(&self) -> Knowledge {
         let kind = self.head.kind;
         let (candidates, elsewhere) = form!(&self.body, form => match form {
             Form::Sparse(sparse) => {
@@ -320,6 +351,10 @@ impl TopK {
             Form::Sparse(sparse) => sparse.size_bytes(),
             Form::Dense(dense) => size_of_val(&**dense) + dense.size_bytes(),
         })
+    }
+
+    pub(crate) fn dense_bytes(capacity: usize) -> usize {
+        Shape::of_capacity(capacity).map_or(usize::MAX, |shape| shape.bytes(size_of::<View>(), 2))
     }
 
     /// Takes at most this path from now on: 0 the portable one, 1 AVX2, 2 AVX-512. The results are the same; tests say so.

@@ -17,12 +17,12 @@ pub(crate) const MIN_LINES: u32 = 4;
 /// The largest number of lines.
 const MAX_LINES: usize = 1 << 22;
 
-/// The share of a budget that goes to the rejects, inverted.
-const REJECTS: usize = 6;
+/// The share of a budget, less what is kept, that goes to the rejects: measured, see the README.
+const REJECTS: [usize; 2] = [2, 7];
 /// The least share of a budget that goes to kept items, inverted: their rows are counted exactly, and fastest.
 const KEPT: usize = 3;
 /// Bytes for what usually waits in an open block, and for the table itself.
-const WAITING: usize = 1536;
+const WAITING: usize = 2304;
 
 /// The sizes of a dense sketch. Merging takes the smaller of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// The smallest shape.
+    pub const LEAST: Shape = Shape { capacity: 1, lines: MIN_LINES, cells: 1 };
+
     pub fn of_capacity(capacity: usize) -> Result<Self, Error> {
         if capacity == 0 || capacity > MAX_CAPACITY {
             return Err(Error::Capacity {
@@ -78,8 +81,7 @@ impl Shape {
         let Some(left) = bytes.checked_sub(fixed).filter(|_| bytes >= least) else {
             return Err(Error::Memory { bytes, least });
         };
-        // One byte in `REJECTS` for the rejects: measured, see the README.
-        let cells = (left / REJECTS / cell).clamp(1, shape.most_lines());
+        let cells = (left * REJECTS[0] / REJECTS[1] / cell).clamp(1, shape.most_lines());
         let lines = ((left - cells * cell) / line).clamp(shape.lines as usize, shape.most_lines());
         (shape.lines, shape.cells) = (lines as u32, cells as u32);
         Ok(shape)
@@ -88,12 +90,12 @@ impl Shape {
     /// Items kept after a compaction: some more than the capacity, so that the last of an answer are not yet contested.
     pub fn keep(self) -> usize {
         let capacity = self.capacity as usize;
-        (capacity + capacity / 32 + 4).min(self.most())
+        (capacity + capacity / 16 + 4).min(self.most())
     }
 
     /// Items kept before the next compaction.
     pub fn room(self) -> usize {
-        (self.keep() + self.keep() / 8 + 4).min(self.most())
+        (self.keep() + self.keep() / 16 + 4).min(self.most())
     }
 
     /// The largest number of lines for the capacity: what a sketch may allocate stays in proportion to what it tracks.

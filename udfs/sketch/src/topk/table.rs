@@ -383,6 +383,18 @@ impl<K: Key, C: Counter> Table<K, C> {
 }
 
 impl<K: Key, C: Counter> Table<K, C> {
+    /// Lets every item weigh that much more: kept items in their slack, the others by the debt. False if it does not fit.
+    pub fn owe(&mut self, more: u64) -> bool {
+        if self.entries.iter().any(|e| !C::fits(e.slack.get().saturating_add(more))) {
+            return false;
+        }
+        for entry in &mut self.entries {
+            entry.slack = C::new(entry.slack.get().saturating_add(more));
+        }
+        self.debt = self.debt.saturating_add(more);
+        true
+    }
+
     /// The same table with counters of another width, which its numbers must fit.
     pub fn resize<D: Counter>(&self) -> Table<K, D> {
         let mut entries = Vec::with_capacity(self.entries.capacity());
