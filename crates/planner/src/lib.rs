@@ -4,6 +4,28 @@
 //! rewriting of `tumble`, `hop` and `session` into windows, and errors that point at their place in the text. It knows no
 //! engine and opens no connection: connectors hand it a [`connector::Connector`] that turns the options of a table into a
 //! spec, and engines take the [`plan::Plan`] that comes out.
+//!
+//! The way of a statement: [`syntax`](self) parses it once; DataFusion's `SqlToRel` resolves names, its analyser types; the
+//! windowing pass checks it and resolves windows; chosen rules of the optimiser push filters and projections to the sources;
+//! the converter makes nodes. Every step works on trees, none on text.
+
+mod aggregates;
+mod batch;
+mod catalog;
+mod convert;
+mod ddl;
+mod explain;
+mod fault;
+mod functions;
+mod insert;
+mod optimize;
+mod places;
+mod planner;
+mod sources;
+mod syntax;
+mod types;
+mod window_calls;
+mod windowing;
 
 pub mod connector;
 pub mod error;
@@ -12,3 +34,7 @@ pub mod table;
 pub mod window;
 
 pub use error::{Error, Span};
+pub use explain::explain;
+pub use functions::Functions;
+pub use planner::{PlanOptions, Planner, plan};
+pub use window_calls::window_type;

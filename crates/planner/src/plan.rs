@@ -23,6 +23,8 @@ pub struct Plan {
     pub nodes: Vec<Node>,
     /// What the user should know although it runs.
     pub warnings: Vec<Warning>,
+    /// All declared tables with a connector, used or not, in the order of their declaration.
+    pub tables: Vec<Arc<Table>>,
 }
 
 /// Something legal but worth a word.

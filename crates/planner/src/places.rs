@@ -1,0 +1,133 @@
+//! Where in a statement a fault of the planned tree stands.
+//!
+//! DataFusion's tree keeps places of columns only. For everything else the statement is searched for what the fault names: a
+//! function, a clause. The first match wins, which is right wherever there is one; the statement itself is the last resort.
+
+use crate::error::Span;
+use crate::syntax::place_known;
+use datafusion::logical_expr::Expr as LogicalExpr;
+use datafusion::sql::sqlparser::ast::{self, Expr, GroupByExpr, Query, Select, Spanned, Visit, Visitor};
+use std::ops::ControlFlow;
+
+/// The calls and clauses of one statement with their places, in the order of the text.
+#[derive(Debug)]
+pub(crate) struct Places {
+    statement: Span,
+    functions: Vec<(String, Span)>,
+    group_by: Vec<Span>,
+    order_by: Option<Span>,
+    limit: Option<Span>,
+    distinct: Option<Span>,
+    joins: Vec<Span>,
+    subqueries: Vec<Span>,
+}
+
+impl Places {
+    pub(crate) fn new(statement: Span, query: &Query) -> Self {
+        let mut places = Self {
+            statement,
+            functions: Vec::new(),
+            group_by: Vec::new(),
+            order_by: None,
+            limit: None,
+            distinct: None,
+            joins: Vec::new(),
+            subqueries: Vec::new(),
+        };
+        let _ = query.visit(&mut places);
+        places
+    }
+
+    pub(crate) fn statement(&self) -> Span {
+        self.statement
+    }
+
+    /// The first call of a function.
+    pub(crate) fn function(&self, name: &str) -> Span {
+        self.functions.iter().find(|(n, _)| n == name).map_or(self.statement, |(_, span)| *span)
+    }
+
+    /// The only `GROUP BY`, or the first column that the expressions name, or the first call of an aggregate among them.
+    pub(crate) fn grouping(&self, exprs: &[LogicalExpr]) -> Span {
+        let column = exprs.iter().find_map(|e| e.column_refs().iter().find_map(|c| c.spans.first().and_then(crate::fault::span)));
+        if let ([only], _) | (_, Some(only)) = (self.group_by.as_slice(), &column) {
+            return *only;
+        }
+        let call = exprs.iter().find_map(|e| match e {
+            LogicalExpr::AggregateFunction(f) => Some(self.function(f.func.name())),
+            _ => None,
+        });
+        call.unwrap_or(self.statement)
+    }
+
+    pub(crate) fn order_by(&self) -> Span {
+        self.order_by.unwrap_or(self.statement)
+    }
+    pub(crate) fn limit(&self) -> Span {
+        self.limit.unwrap_or(self.statement)
+    }
+    pub(crate) fn distinct(&self) -> Span {
+        self.distinct.unwrap_or(self.statement)
+    }
+    pub(crate) fn join(&self) -> Span {
+        self.joins.first().copied().unwrap_or(self.statement)
+    }
+    pub(crate) fn subquery(&self) -> Span {
+        self.subqueries.first().copied().unwrap_or(self.statement)
+    }
+
+    fn select(&mut self, select: &Select) {
+        if let GroupByExpr::Expressions(exprs, _) = &select.group_by
+            && let (Some(first), Some(last)) = (exprs.first(), exprs.last())
+            && let (Some(mut span), Some(end)) = (place_known(first.span()), place_known(last.span()))
+        {
+            (span.end_line, span.end_column) = (end.end_line, end.end_column);
+            self.group_by.push(span);
+        }
+        if select.distinct.is_some() && self.distinct.is_none() {
+            self.distinct = select.projection.first().and_then(|item| place_known(item.span()));
+        }
+        for table in &select.from {
+            for join in &table.joins {
+                self.joins.extend(place_known(join.span()));
+            }
+        }
+        if select.from.len() > 1 {
+            self.joins.extend(place_known(select.from[1].span()));
+        }
+    }
+}
+
+impl Visitor for Places {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if let Some(order) = &query.order_by {
+            self.order_by = self.order_by.or_else(|| place_known(order.span()));
+        }
+        if let Some(limit) = &query.limit_clause {
+            self.limit = self.limit.or_else(|| place_known(limit.span()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        self.select(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(ast::Function { name, .. }) => {
+                if let (Some(span), Some(ident)) = (place_known(name.span()), name.0.last().and_then(|part| part.as_ident())) {
+                    self.functions.push((ident.value.to_lowercase(), span));
+                }
+            }
+            Expr::Subquery(query) | Expr::Exists { subquery: query, .. } | Expr::InSubquery { subquery: query, .. } => {
+                self.subqueries.extend(place_known(query.span()));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
