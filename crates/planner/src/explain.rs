@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// The tree of each sink, inputs indented below their operator. A node that several operators read stands once, with a
-/// number (`#3`) by which the others name it.
+/// number (`#3`) by which the others name it. Warnings are not in it.
 pub fn explain(plan: &Plan) -> String {
     let mut readers: HashMap<NodeId, usize> = HashMap::new();
     for input in plan.nodes.iter().flat_map(|n| &n.inputs) {
@@ -21,10 +21,6 @@ pub fn explain(plan: &Plan) -> String {
     let roots = plan.nodes.iter().enumerate().filter(|(_, n)| matches!(n.kind, NodeKind::Sink(_)));
     for (id, _) in roots {
         printer.node(id, 0);
-    }
-    for warning in &plan.warnings {
-        let place = warning.span.map(|s| format!(" (line {}, column {})", s.line, s.column)).unwrap_or_default();
-        printer.line(0, &format!("warning: {}{place}", warning.message));
     }
     printer.text
 }

@@ -20,6 +20,13 @@ pub struct Functions {
     pub aggregate: Vec<Arc<AggregateUDF>>,
 }
 
+impl Functions {
+    /// Those of this project: heavy hitters, Count-Min, JSONPath.
+    pub fn hitters() -> Self {
+        Self { scalar: hitters_functions::scalar_functions(), aggregate: hitters_functions::aggregate_functions() }
+    }
+}
+
 /// All functions by name, aliases included.
 #[derive(Default)]
 pub(crate) struct Registry {

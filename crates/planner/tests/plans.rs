@@ -16,11 +16,20 @@ fn planned(name: &str, sql: &str) -> Plan {
     }
 }
 
+fn text(plan: &Plan) -> String {
+    let mut text = explain(plan);
+    for warning in &plan.warnings {
+        let span = warning.span.unwrap();
+        text.push_str(&format!("warning {}:{} {}\n", span.line, span.column, warning.message));
+    }
+    text
+}
+
 #[test]
 fn every_file_has_the_plan_of_its_snapshot() {
     for (name, sql) in common::files("plans") {
         insta::with_settings!({ snapshot_path => "plans", prepend_module_to_snapshot => false, omit_expression => true }, {
-            insta::assert_snapshot!(name.as_str(), explain(&planned(&name, &sql)));
+            insta::assert_snapshot!(name.as_str(), text(&planned(&name, &sql)));
         });
     }
 }

@@ -87,7 +87,7 @@ pub fn connectors() -> Connectors {
 }
 
 pub fn functions() -> Functions {
-    Functions::default()
+    Functions::hitters()
 }
 
 /// The files of a folder beside this one, by name, in order.
