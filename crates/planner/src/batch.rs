@@ -14,8 +14,10 @@ use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection,
 use std::sync::Arc;
 
 /// Name of the batch function, the aggregate that stands for it, and the position of `bin` among its arguments.
-const PAIRS: [(&str, &str, usize); 2] =
-    [("approx_top_k_batch", "approx_top_k_accumulate", 1), ("approx_top_sum_batch", "approx_top_sum_accumulate", 2)];
+const PAIRS: [(&str, &str, usize); 2] = [
+    ("approx_top_k_batch", "approx_top_k_accumulate", 1),
+    ("approx_top_sum_batch", "approx_top_sum_accumulate", 2),
+];
 const COMBINE: &str = "approx_top_k_combine";
 
 /// Replaces every pair in a plan whose types are not resolved yet.
@@ -33,7 +35,11 @@ pub(crate) fn left_in(exprs: &[Expr]) -> Option<&'static str> {
     for expr in exprs {
         let visited = expr.apply(|e| {
             found = found.or(batch_call(e).map(|(_, pair)| pair.0));
-            Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            Ok(if found.is_some() {
+                TreeNodeRecursion::Stop
+            } else {
+                TreeNodeRecursion::Continue
+            })
         });
         debug_assert!(visited.is_ok());
     }
@@ -43,7 +49,10 @@ pub(crate) fn left_in(exprs: &[Expr]) -> Option<&'static str> {
 fn batch_call(expr: &Expr) -> Option<(&ScalarFunction, &'static (&'static str, &'static str, usize))> {
     match expr {
         Expr::Alias(alias) => batch_call(&alias.expr),
-        Expr::ScalarFunction(function) => PAIRS.iter().find(|p| p.0 == function.func.name()).map(|pair| (function, pair)),
+        Expr::ScalarFunction(function) => PAIRS
+            .iter()
+            .find(|p| p.0 == function.func.name())
+            .map(|pair| (function, pair)),
         _ => None,
     }
 }
@@ -88,22 +97,37 @@ fn replace(aggregate: Aggregate, registry: &Registry) -> Result<Transformed<Logi
         let Some(udaf) = registry.aggregates.get(*accumulate) else {
             return plan_err!("{batch}() needs the function {accumulate}, which this process does not have");
         };
-        let params = AggregateFunctionParams { args, distinct: false, filter, order_by: Vec::new(), null_treatment: None };
-        let replacement = Expr::AggregateFunction(AggregateFunction { func: udaf.clone(), params });
+        let params = AggregateFunctionParams {
+            args,
+            distinct: false,
+            filter,
+            order_by: Vec::new(),
+            null_treatment: None,
+        };
+        let replacement = Expr::AggregateFunction(AggregateFunction {
+            func: udaf.clone(),
+            params,
+        });
         exprs.push(replacement.alias(expr.schema_name().to_string()));
         changed = true;
     }
     if !changed {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     }
-    Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), aggregate.group_expr, exprs)?)))
+    Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(
+        Arc::new(input),
+        aggregate.group_expr,
+        exprs,
+    )?)))
 }
 
 /// `approx_top_k_combine(x)`, with its filter unless that only asks for sketches that are there.
 fn combine(expr: &Expr) -> Option<(&AggregateFunction, Option<Box<Expr>>)> {
     match expr {
         Expr::Alias(alias) => combine(&alias.expr),
-        Expr::AggregateFunction(call) if call.func.name() == COMBINE && call.params.args.len() == 1 && !call.params.distinct => {
+        Expr::AggregateFunction(call)
+            if call.func.name() == COMBINE && call.params.args.len() == 1 && !call.params.distinct =>
+        {
             let filter = match call.params.filter.as_deref() {
                 Some(Expr::IsNotNull(inner)) if **inner == call.params.args[0] => None,
                 _ => call.params.filter.clone(),
@@ -115,7 +139,10 @@ fn combine(expr: &Expr) -> Option<(&AggregateFunction, Option<Box<Expr>>)> {
 }
 
 /// The batch call that a column comes from.
-fn traced(plan: &LogicalPlan, column: &Column) -> Option<(ScalarFunction, &'static (&'static str, &'static str, usize))> {
+fn traced(
+    plan: &LogicalPlan,
+    column: &Column,
+) -> Option<(ScalarFunction, &'static (&'static str, &'static str, usize))> {
     let index = plan.schema().maybe_index_of_column(column)?;
     match plan {
         LogicalPlan::Projection(projection) => {
@@ -125,7 +152,9 @@ fn traced(plan: &LogicalPlan, column: &Column) -> Option<(ScalarFunction, &'stat
                 None => traced(&projection.input, plain_column(expr)?),
             }
         }
-        LogicalPlan::SubqueryAlias(alias) => traced(&alias.input, &Column::from(alias.input.schema().qualified_field(index))),
+        LogicalPlan::SubqueryAlias(alias) => {
+            traced(&alias.input, &Column::from(alias.input.schema().qualified_field(index)))
+        }
         LogicalPlan::Filter(filter) => traced(&filter.input, column),
         _ => None,
     }
@@ -141,7 +170,9 @@ fn plain_column(expr: &Expr) -> Option<&Column> {
 
 /// Rebuilds a plan so that the arguments of the batch call behind `column` come out of it as further columns.
 fn carry(plan: LogicalPlan, column: &Column, args: &[Expr], number: usize) -> Result<(LogicalPlan, Vec<Column>)> {
-    let Some(index) = plan.schema().maybe_index_of_column(column) else { return plan_err!("there is no column {column}") };
+    let Some(index) = plan.schema().maybe_index_of_column(column) else {
+        return plan_err!("there is no column {column}");
+    };
     match plan {
         LogicalPlan::Projection(projection) => {
             let expr = &projection.expr[index];
@@ -163,11 +194,20 @@ fn carry(plan: LogicalPlan, column: &Column, args: &[Expr], number: usize) -> Re
             let inner = Column::from(alias.input.schema().qualified_field(index));
             let (input, columns) = carry(alias.input.as_ref().clone(), &inner, args, number)?;
             let name = alias.alias;
-            let columns = columns.into_iter().map(|c| Column::new(Some(name.clone()), c.name)).collect();
-            Ok((LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), name)?), columns))
+            let columns = columns
+                .into_iter()
+                .map(|c| Column::new(Some(name.clone()), c.name))
+                .collect();
+            Ok((
+                LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), name)?),
+                columns,
+            ))
         }
         LogicalPlan::Filter(filter) => {
-            let kept = split_conjunction(&filter.predicate).into_iter().filter(|p| !asks_for(p, column, &filter.input)).cloned();
+            let kept = split_conjunction(&filter.predicate)
+                .into_iter()
+                .filter(|p| !asks_for(p, column, &filter.input))
+                .cloned();
             let kept = conjunction(kept);
             let (input, columns) = carry(filter.input.as_ref().clone(), column, args, number)?;
             let plan = match kept {

@@ -48,7 +48,10 @@ impl Declared {
     /// Positions of the stored columns among all columns.
     pub(crate) fn stored(&self) -> Vec<usize> {
         let columns = self.table.columns.iter().enumerate();
-        columns.filter(|(_, c)| c.kind != ColumnKind::Generated).map(|(i, _)| i).collect()
+        columns
+            .filter(|(_, c)| c.kind != ColumnKind::Generated)
+            .map(|(i, _)| i)
+            .collect()
     }
 }
 
@@ -65,7 +68,13 @@ pub(crate) struct Catalog<'a> {
 
 impl<'a> Catalog<'a> {
     pub(crate) fn new(registry: &'a Registry) -> Self {
-        Self { registry, options: config(), entries: BTreeMap::new(), declared: Vec::new(), read: Default::default() }
+        Self {
+            registry,
+            options: config(),
+            entries: BTreeMap::new(),
+            declared: Vec::new(),
+            read: Default::default(),
+        }
     }
 
     /// Names differ by more than their letter case.

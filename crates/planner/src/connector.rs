@@ -70,8 +70,14 @@ pub struct Options {
 impl Options {
     /// From names and values with their places. A name given twice is the caller's error to report.
     pub fn new(values: impl IntoIterator<Item = (String, String, Option<Span>)>) -> Self {
-        let values = values.into_iter().map(|(name, value, span)| (name, (value, span))).collect();
-        Self { values, known: Vec::new() }
+        let values = values
+            .into_iter()
+            .map(|(name, value, span)| (name, (value, span)))
+            .collect();
+        Self {
+            values,
+            known: Vec::new(),
+        }
     }
 
     /// Takes a text option.
@@ -87,7 +93,9 @@ impl Options {
 
     /// Takes a text option that must be there.
     pub fn required(&mut self, name: &'static str) -> Result<String, Error> {
-        self.text(name).ok_or_else(|| Error::new(format!("option '{name}' is missing")).hint(format!("add {name} = '...' to WITH")))
+        self.text(name).ok_or_else(|| {
+            Error::new(format!("option '{name}' is missing")).hint(format!("add {name} = '...' to WITH"))
+        })
     }
 
     /// Takes an option that parses (numbers, `true` and `false`).
@@ -109,7 +117,9 @@ impl Options {
                 Some((_, meaning)) => Ok(Some(*meaning)),
                 None => {
                     let words: Vec<_> = allowed.iter().map(|(word, _)| format!("'{word}'")).collect();
-                    Err(Error::new(format!("option '{name}' cannot be '{value}'")).at(span).hint(format!("allowed: {}", words.join(", "))))
+                    Err(Error::new(format!("option '{name}' cannot be '{value}'"))
+                        .at(span)
+                        .hint(format!("allowed: {}", words.join(", "))))
                 }
             },
         }

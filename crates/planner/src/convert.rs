@@ -6,6 +6,7 @@
 
 use crate::aggregates;
 use crate::batch;
+use crate::bound;
 use crate::catalog::{Declared, Scan};
 use crate::error::{Error, Span};
 use crate::fault;
@@ -20,7 +21,9 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef, NullEquality, ScalarValu
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, Filter, Join, LogicalPlan, Operator, Projection, TableScan, Unnest, binary_expr};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Expr, Filter, Join, LogicalPlan, Operator, Projection, TableScan, Unnest, binary_expr,
+};
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr, create_physical_sort_exprs};
 use std::any::Any;
@@ -68,7 +71,11 @@ impl Builder {
         for plan in plans {
             scans(plan, &mut needed);
         }
-        Self { nodes: Vec::new(), needed, context: Context::default() }
+        Self {
+            nodes: Vec::new(),
+            needed,
+            context: Context::default(),
+        }
     }
 
     /// The rows of a plan.
@@ -92,7 +99,10 @@ impl Builder {
             LogicalPlan::Unnest(unnest) => self.unnest(plan, unnest, places),
             LogicalPlan::SubqueryAlias(_) | LogicalPlan::Extension(_) => {
                 let input = self.convert(plan.inputs()[0], places)?;
-                Ok(Converted { schema: plan.schema().clone(), ..input })
+                Ok(Converted {
+                    schema: plan.schema().clone(),
+                    ..input
+                })
             }
             other => {
                 windowing::of(other, &[], places)?;
@@ -115,7 +125,12 @@ impl Builder {
     }
 
     fn push(&mut self, kind: NodeKind, inputs: Vec<NodeId>, schema: SchemaRef, span: Option<Span>) -> NodeId {
-        self.nodes.push(Node { kind, inputs, schema, span });
+        self.nodes.push(Node {
+            kind,
+            inputs,
+            schema,
+            span,
+        });
         self.nodes.len() - 1
     }
 
@@ -126,7 +141,11 @@ impl Builder {
         };
         let all = 0..declared.table.columns.len();
         let key = Arc::as_ptr(&declared);
-        let (columns, made) = self.needed.get(&key).cloned().unwrap_or_else(|| (all.clone().collect(), None));
+        let (columns, made) = self
+            .needed
+            .get(&key)
+            .cloned()
+            .unwrap_or_else(|| (all.clone().collect(), None));
         let node = match made {
             Some(node) => node,
             None => {
@@ -137,10 +156,21 @@ impl Builder {
             }
         };
         let wanted: Vec<usize> = scan.projection.clone().unwrap_or_else(|| all.collect());
-        let at: Vec<usize> = wanted.iter().filter_map(|c| columns.iter().position(|have| have == c)).collect();
+        let at: Vec<usize> = wanted
+            .iter()
+            .filter_map(|c| columns.iter().position(|have| have == c))
+            .collect();
         let schema = scan.projected_schema.clone();
-        let node = if at.iter().copied().eq(0..columns.len()) { node } else { self.pick(node, &at) };
-        Ok(Converted { node, schema, windowing: Windowing::None })
+        let node = if at.iter().copied().eq(0..columns.len()) {
+            node
+        } else {
+            self.pick(node, &at)
+        };
+        Ok(Converted {
+            node,
+            schema,
+            windowing: Windowing::None,
+        })
     }
 
     /// Some columns of a node.
@@ -148,10 +178,18 @@ impl Builder {
         let from = self.nodes[node].schema.clone();
         let exprs = columns.iter().map(|i| {
             let name = from.field(*i).name().clone();
-            NamedExpr { expr: Arc::new(PhysicalColumn::new(&name, *i)), name }
+            NamedExpr {
+                expr: Arc::new(PhysicalColumn::new(&name, *i)),
+                name,
+            }
         });
         let exprs = exprs.collect();
-        let schema = Arc::new(Schema::new(columns.iter().map(|i| from.fields()[*i].clone()).collect::<Vec<FieldRef>>()));
+        let schema = Arc::new(Schema::new(
+            columns
+                .iter()
+                .map(|i| from.fields()[*i].clone())
+                .collect::<Vec<FieldRef>>(),
+        ));
         self.push(NodeKind::Project(exprs), vec![node], schema, None)
     }
 
@@ -159,39 +197,63 @@ impl Builder {
         let input = self.convert(&projection.input, places)?;
         let windowing = windowing::of(plan, std::slice::from_ref(&input.windowing), places)?;
         let fields = projection.schema.fields();
-        let exprs = projection.expr.iter().zip(fields).map(|(e, f)| self.named(e, f.name(), &input)).collect::<Result<Vec<_>, _>>()?;
+        let exprs = projection
+            .expr
+            .iter()
+            .zip(fields)
+            .map(|(e, f)| self.named(e, f.name(), &input))
+            .collect::<Result<Vec<_>, _>>()?;
         let from = &self.nodes[input.node].schema;
         let same = exprs.len() == from.fields().len()
             && exprs.iter().enumerate().all(|(i, e)| {
-                e.expr.downcast_ref::<PhysicalColumn>().is_some_and(|c| c.index() == i) && e.name == *from.field(i).name()
+                e.expr.downcast_ref::<PhysicalColumn>().is_some_and(|c| c.index() == i)
+                    && e.name == *from.field(i).name()
             });
         if same {
-            return Ok(Converted { node: input.node, schema: projection.schema.clone(), windowing });
+            return Ok(Converted {
+                node: input.node,
+                schema: projection.schema.clone(),
+                windowing,
+            });
         }
         let schema = self.schema_of(&exprs, input.node)?;
         let span = projection.expr.iter().find_map(column_span);
         let node = self.push(NodeKind::Project(exprs), vec![input.node], schema, span);
-        Ok(Converted { node, schema: projection.schema.clone(), windowing })
+        Ok(Converted {
+            node,
+            schema: projection.schema.clone(),
+            windowing,
+        })
     }
 
     fn filter(&mut self, filter: &Filter, places: &Places) -> Result<Converted, Error> {
         let mut predicates = split_conjunction(&filter.predicate);
         // A filter on the number right above row_number() bounds the state of the operator.
-        let input = match numbered(&filter.input) {
+        let input = match bound::numbered(&filter.input) {
             Some((window, exprs)) => {
                 let column = window.schema().qualified_field(window.schema().fields().len() - 1);
-                let limit = limit(&mut predicates, column.1.name());
+                let limit = bound::limit(&mut predicates, column.1.name());
                 let input = self.convert(window.inputs()[0], places)?;
                 let numbered = self.row_number(window, exprs, input, limit, places)?;
-                Converted { schema: filter.input.schema().clone(), ..numbered }
+                Converted {
+                    schema: filter.input.schema().clone(),
+                    ..numbered
+                }
             }
             None => self.convert(&filter.input, places)?,
         };
         predicates.retain(|p| !matches!(p, Expr::Literal(ScalarValue::Boolean(Some(true)), _)));
-        let Some(predicate) = conjunction(predicates.into_iter().cloned()) else { return Ok(input) };
+        let Some(predicate) = conjunction(predicates.into_iter().cloned()) else {
+            return Ok(input);
+        };
         let expr = self.context.expr(&predicate, &input.schema)?;
         let schema = self.nodes[input.node].schema.clone();
-        let node = self.push(NodeKind::Filter(expr), vec![input.node], schema, column_span(&predicate));
+        let node = self.push(
+            NodeKind::Filter(expr),
+            vec![input.node],
+            schema,
+            column_span(&predicate),
+        );
         Ok(Converted { node, ..input })
     }
 
@@ -210,13 +272,26 @@ impl Builder {
         let aggregates = aggregate
             .aggr_expr
             .iter()
-            .map(|e| aggregates::aggregate(e, &input.schema, &self.nodes[input.node].schema, &self.context).map_err(|e| e.at(at)))
+            .map(|e| {
+                aggregates::aggregate(e, &input.schema, &self.nodes[input.node].schema, &self.context)
+                    .map_err(|e| e.at(at))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let mut fields: Vec<FieldRef> = Vec::new();
-        let mut key_fields = self.schema_of(&keys, input.node)?.fields().iter().cloned().collect::<Vec<_>>().into_iter();
+        let mut key_fields = self
+            .schema_of(&keys, input.node)?
+            .fields()
+            .iter()
+            .cloned()
+            .collect::<Vec<_>>()
+            .into_iter();
         for index in 0..aggregate.group_expr.len() {
             if first_window.is_some_and(|(position, _)| position == index) {
-                fields.push(Arc::new(Field::new(aggregate.schema.field(index).name(), window_calls::window_type(), false)));
+                fields.push(Arc::new(Field::new(
+                    aggregate.schema.field(index).name(),
+                    window_calls::window_type(),
+                    false,
+                )));
             } else {
                 fields.extend(key_fields.next());
             }
@@ -224,11 +299,20 @@ impl Builder {
         fields.extend(aggregates.iter().map(|a| a.function.field()));
         let schema = Arc::new(Schema::new(fields));
         let kind = match first_window {
-            Some((position, window)) => NodeKind::Window(WindowNode { window, position, keys, aggregates }),
+            Some((position, window)) => NodeKind::Window(WindowNode {
+                window,
+                position,
+                keys,
+                aggregates,
+            }),
             None => NodeKind::Regroup { keys, aggregates },
         };
         let node = self.push(kind, vec![input.node], schema, Some(at));
-        Ok(Converted { node, schema: aggregate.schema.clone(), windowing })
+        Ok(Converted {
+            node,
+            schema: aggregate.schema.clone(),
+            windowing,
+        })
     }
 
     fn row_number(
@@ -243,19 +327,42 @@ impl Builder {
         let mut node = input.node;
         let names = &plan.schema().fields()[input.schema.fields().len()..];
         for (expr, field) in exprs.iter().zip(names) {
-            let function = windowing::row_number(expr).map_err(|name| Error::new(format!("{name} is not supported")))?;
-            let partition_by = function.params.partition_by.iter().map(|e| self.context.expr(e, &input.schema)).collect::<Result<Vec<_>, _>>()?;
-            let order_by =
-                create_physical_sort_exprs(&function.params.order_by, &input.schema, self.context.props(), self.context.planning())
-                    .map_err(|e| fault::error(&e))?;
+            let function =
+                windowing::row_number(expr).map_err(|name| Error::new(format!("{name} is not supported")))?;
+            let partition_by = function
+                .params
+                .partition_by
+                .iter()
+                .map(|e| self.context.expr(e, &input.schema))
+                .collect::<Result<Vec<_>, _>>()?;
+            let order_by = create_physical_sort_exprs(
+                &function.params.order_by,
+                &input.schema,
+                self.context.props(),
+                self.context.planning(),
+            )
+            .map_err(|e| fault::error(&e))?;
             let mut fields = self.nodes[node].schema.fields().to_vec();
             fields.push(Arc::new(Field::new(field.name(), DataType::UInt64, false)));
             // Several numberings of the same rows: none of them may drop rows that another one counts.
             let limit = limit.filter(|_| exprs.len() == 1);
-            let kind = NodeKind::RowNumber { partition_by, order_by, limit };
-            node = self.push(kind, vec![node], Arc::new(Schema::new(fields)), Some(places.function("row_number")));
+            let kind = NodeKind::RowNumber {
+                partition_by,
+                order_by,
+                limit,
+            };
+            node = self.push(
+                kind,
+                vec![node],
+                Arc::new(Schema::new(fields)),
+                Some(places.function("row_number")),
+            );
         }
-        Ok(Converted { node, schema: plan.schema().clone(), windowing })
+        Ok(Converted {
+            node,
+            schema: plan.schema().clone(),
+            windowing,
+        })
     }
 
     fn join(&mut self, plan: &LogicalPlan, join: &Join, places: &Places) -> Result<Converted, Error> {
@@ -265,7 +372,11 @@ impl Builder {
         let mut on = Vec::new();
         let mut filters: Vec<Expr> = join.filter.iter().flat_map(split_conjunction).cloned().collect();
         filters.retain(|f| match f {
-            Expr::BinaryExpr(BinaryExpr { left: l, op: Operator::Eq, right: r }) => !(same_window(l, r, &left, &right) || same_window(r, l, &left, &right)),
+            Expr::BinaryExpr(BinaryExpr {
+                left: l,
+                op: Operator::Eq,
+                right: r,
+            }) => !(same_window(l, r, &left, &right) || same_window(r, l, &left, &right)),
             _ => true,
         });
         for (l, r) in &join.on {
@@ -274,11 +385,18 @@ impl Builder {
                 continue;
             }
             match join.null_equality {
-                NullEquality::NullEqualsNothing => on.push((self.context.expr(l, &left.schema)?, self.context.expr(r, &right.schema)?)),
-                NullEquality::NullEqualsNull => filters.push(binary_expr(l.clone(), Operator::IsNotDistinctFrom, r.clone())),
+                NullEquality::NullEqualsNothing => on.push((
+                    self.context.expr(l, &left.schema)?,
+                    self.context.expr(r, &right.schema)?,
+                )),
+                NullEquality::NullEqualsNull => {
+                    filters.push(binary_expr(l.clone(), Operator::IsNotDistinctFrom, r.clone()))
+                }
             }
         }
-        let filter = conjunction(filters).map(|f| self.context.expr(&f, &join.schema)).transpose()?;
+        let filter = conjunction(filters)
+            .map(|f| self.context.expr(&f, &join.schema))
+            .transpose()?;
         let (lefts, rights) = (&self.nodes[left.node].schema, &self.nodes[right.node].schema);
         let fields = lefts.fields().iter().chain(rights.fields()).zip(join.schema.fields());
         let fields = fields.map(|(have, logical)| {
@@ -286,19 +404,35 @@ impl Builder {
             Arc::new(have.as_ref().clone().with_nullable(nullable))
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
-        let kind = NodeKind::Join { join_type: join.join_type, on, filter };
+        let kind = NodeKind::Join {
+            join_type: join.join_type,
+            on,
+            filter,
+        };
         let node = self.push(kind, vec![left.node, right.node], schema, Some(places.join()));
-        Ok(Converted { node, schema: join.schema.clone(), windowing })
+        Ok(Converted {
+            node,
+            schema: join.schema.clone(),
+            windowing,
+        })
     }
 
     fn union(&mut self, plan: &LogicalPlan, places: &Places) -> Result<Converted, Error> {
-        let inputs = plan.inputs().into_iter().map(|p| self.convert(p, places)).collect::<Result<Vec<_>, _>>()?;
+        let inputs = plan
+            .inputs()
+            .into_iter()
+            .map(|p| self.convert(p, places))
+            .collect::<Result<Vec<_>, _>>()?;
         let windowings: Vec<_> = inputs.iter().map(|i| i.windowing.clone()).collect();
         let windowing = windowing::of(plan, &windowings, places)?;
         let nodes: Vec<_> = inputs.iter().map(|i| i.node).collect();
         let schema = merged(nodes.iter().map(|i| &self.nodes[*i].schema));
         let node = self.push(NodeKind::Union, nodes, schema, None);
-        Ok(Converted { node, schema: plan.schema().clone(), windowing })
+        Ok(Converted {
+            node,
+            schema: plan.schema().clone(),
+            windowing,
+        })
     }
 
     fn unnest(&mut self, plan: &LogicalPlan, unnest: &Unnest, places: &Places) -> Result<Converted, Error> {
@@ -306,25 +440,58 @@ impl Builder {
         let windowing = windowing::of(plan, std::slice::from_ref(&input.windowing), places)?;
         let at = places.function("unnest");
         let (column, list) = match unnest.list_type_columns.as_slice() {
-            [(column, list)] if unnest.dependency_indices.iter().copied().eq(0..input.schema.fields().len()) => (*column, list),
-            _ => return Err(Error::new("this unnest() is not supported").at(at).hint("unnest one list in a query of its own")),
+            [(column, list)]
+                if unnest
+                    .dependency_indices
+                    .iter()
+                    .copied()
+                    .eq(0..input.schema.fields().len()) =>
+            {
+                (*column, list)
+            }
+            _ => {
+                return Err(Error::new("this unnest() is not supported")
+                    .at(at)
+                    .hint("unnest one list in a query of its own"));
+            }
         };
         if list.depth != 1 {
-            return Err(Error::new("unnest(unnest(...)) is not supported").at(at).hint("unnest the inner list in a query around the first"));
+            return Err(Error::new("unnest(unnest(...)) is not supported")
+                .at(at)
+                .hint("unnest the inner list in a query around the first"));
         }
         let from = &self.nodes[input.node].schema;
         let DataType::List(item) = from.field(column).data_type() else {
             return Err(Error::new(format!("unnest() takes a list, not {}", from.field(column).data_type())).at(at));
         };
         let mut fields = from.fields().to_vec();
-        fields[column] = Arc::new(Field::new(plan.schema().field(column).name(), item.data_type().clone(), true));
-        let node = self.push(NodeKind::Unnest { column }, vec![input.node], Arc::new(Schema::new(fields)), Some(at));
-        Ok(Converted { node, schema: plan.schema().clone(), windowing })
+        fields[column] = Arc::new(Field::new(
+            plan.schema().field(column).name(),
+            item.data_type().clone(),
+            true,
+        ));
+        let node = self.push(
+            NodeKind::Unnest { column },
+            vec![input.node],
+            Arc::new(Schema::new(fields)),
+            Some(at),
+        );
+        Ok(Converted {
+            node,
+            schema: plan.schema().clone(),
+            windowing,
+        })
     }
 
     fn named(&self, expr: &Expr, name: &str, input: &Converted) -> Result<NamedExpr, Error> {
-        let expr = self.context.expr(expr, &input.schema).map_err(|e| e.at(column_span(expr)))?;
-        Ok(NamedExpr { expr, name: name.to_string() })
+        let expr = self
+            .context
+            .expr(expr, &input.schema)
+            .map_err(|e| e.at(column_span(expr)))?;
+        Ok(NamedExpr {
+            expr,
+            name: name.to_string(),
+        })
     }
 
     /// Types come from the physical expressions, so that a batch made of them always fits.
@@ -334,7 +501,11 @@ impl Builder {
             let field = Field::new(&e.name, e.expr.data_type(from)?, e.expr.nullable(from)?);
             Ok::<_, datafusion::error::DataFusionError>(field)
         };
-        let fields = exprs.iter().map(field).collect::<Result<Vec<_>, _>>().map_err(|e| fault::error(&e))?;
+        let fields = exprs
+            .iter()
+            .map(field)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| fault::error(&e))?;
         Ok(Arc::new(Schema::new(fields)))
     }
 }
@@ -357,82 +528,41 @@ fn scans(plan: &LogicalPlan, needed: &mut HashMap<*const Declared, (BTreeSet<usi
 
 /// Fields of the first, nullable where any of them is.
 fn merged<'s>(mut schemas: impl Iterator<Item = &'s SchemaRef>) -> SchemaRef {
-    let Some(first) = schemas.next() else { return Arc::new(Schema::empty()) };
+    let Some(first) = schemas.next() else {
+        return Arc::new(Schema::empty());
+    };
     let mut nullable: Vec<bool> = first.fields().iter().map(|f| f.is_nullable()).collect();
     for schema in schemas {
         for (n, field) in nullable.iter_mut().zip(schema.fields()) {
             *n |= field.is_nullable();
         }
     }
-    let fields = first.fields().iter().zip(nullable).map(|(f, n)| Arc::new(f.as_ref().clone().with_nullable(n)));
+    let fields = first
+        .fields()
+        .iter()
+        .zip(nullable)
+        .map(|(f, n)| Arc::new(f.as_ref().clone().with_nullable(n)));
     Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()))
-}
-
-/// The numbering right below, through aliases.
-fn numbered(plan: &LogicalPlan) -> Option<(&LogicalPlan, &[Expr])> {
-    match plan {
-        LogicalPlan::Window(window) if window.window_expr.len() == 1 => Some((plan, &window.window_expr)),
-        LogicalPlan::SubqueryAlias(alias) => numbered(&alias.input),
-        _ => None,
-    }
-}
-
-/// The largest number that a filter lets through. Bounds from above are taken out of the filter, since the operator keeps
-/// them; an equality stays.
-fn limit(predicates: &mut Vec<&Expr>, name: &str) -> Option<usize> {
-    let mut limit: Option<usize> = None;
-    predicates.retain(|predicate| {
-        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = predicate else { return true };
-        let (op, value) = match (number(left, name), literal(right), literal(left), number(right, name)) {
-            (true, Some(value), ..) => (Some(*op), value),
-            (_, _, Some(value), true) => (op.swap(), value),
-            _ => return true,
-        };
-        let (bound, stays) = match op {
-            Some(Operator::LtEq) => (value, false),
-            Some(Operator::Lt) => (value.saturating_sub(1), false),
-            Some(Operator::Eq) => (value, true),
-            _ => return true,
-        };
-        // No number is below 1: a filter that lets nothing through stays a filter.
-        let (Ok(bound), false) = (usize::try_from(bound), bound < 1) else { return true };
-        limit = Some(limit.map_or(bound, |l| l.min(bound)));
-        stays
-    });
-    limit
-}
-
-fn number(expr: &Expr, name: &str) -> bool {
-    match expr {
-        Expr::Column(column) => column.name == name,
-        Expr::Cast(cast) => number(&cast.expr, name),
-        _ => false,
-    }
-}
-
-fn literal(expr: &Expr) -> Option<i128> {
-    match expr {
-        Expr::Literal(value, _) => match value {
-            ScalarValue::UInt64(Some(n)) => Some(i128::from(*n)),
-            ScalarValue::Int64(Some(n)) => Some(i128::from(*n)),
-            ScalarValue::Int32(Some(n)) => Some(i128::from(*n)),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 /// True for `left.window = right.window`, and for their `.start` or `.end`.
 fn same_window(left: &Expr, right: &Expr, a: &Converted, b: &Converted) -> bool {
     let window = |expr: &Expr, side: &Converted| -> bool {
-        let Windowing::By { columns, .. } = &side.windowing else { return false };
+        let Windowing::By { columns, .. } = &side.windowing else {
+            return false;
+        };
         match expr {
-            Expr::Column(column) => side.schema.maybe_index_of_column(column).is_some_and(|i| columns.contains(&i)),
+            Expr::Column(column) => side
+                .schema
+                .maybe_index_of_column(column)
+                .is_some_and(|i| columns.contains(&i)),
             _ => false,
         }
     };
     match (left, right) {
-        (Expr::ScalarFunction(l), Expr::ScalarFunction(r)) if l.func.name() == "get_field" && r.func.name() == "get_field" => {
+        (Expr::ScalarFunction(l), Expr::ScalarFunction(r))
+            if l.func.name() == "get_field" && r.func.name() == "get_field" =>
+        {
             match (l.args.as_slice(), r.args.as_slice()) {
                 ([l, lf], [r, rf]) => lf == rf && window(l, a) && window(r, b),
                 _ => false,
@@ -445,7 +575,10 @@ fn same_window(left: &Expr, right: &Expr, a: &Converted, b: &Converted) -> bool 
 /// Where the first column of an expression stands.
 pub(crate) fn column_span(expr: &Expr) -> Option<Span> {
     let columns = expr.column_refs();
-    let mut spans: Vec<Span> = columns.iter().filter_map(|c: &&Column| c.spans.first().and_then(fault::span)).collect();
+    let mut spans: Vec<Span> = columns
+        .iter()
+        .filter_map(|c: &&Column| c.spans.first().and_then(fault::span))
+        .collect();
     spans.sort();
     spans.first().copied()
 }

@@ -2,11 +2,12 @@
 
 use crate::catalog::{Catalog, Declared, Entry, Memory, Shape};
 use crate::connector::{Connectors, Direction, Options};
+use crate::create_table::{ColumnDef, CreateTable, TableOption};
 use crate::error::{Error, Span};
 use crate::fault;
 use crate::optimize;
 use crate::plan::Warning;
-use crate::syntax::{ColumnDef, CreateTable, TableOption, place, place_known};
+use crate::syntax::{place, place_known};
 use crate::table::{Column, ColumnKind, Table};
 use crate::types::column_type;
 use crate::window_calls;
@@ -55,10 +56,18 @@ pub(crate) fn create_table(
     let Some(connector_option) = option("connector").filter(|o| o.value != "memory") else {
         memory_checks(statement, &columns, span, &mut errors);
         let fields = columns.into_iter().map(|c| c.field).collect();
-        return if errors.is_empty() { Ok(Entry::Memory(Memory { fields, written: Vec::new() })) } else { Err(errors) };
+        return if errors.is_empty() {
+            Ok(Entry::Memory(Memory {
+                fields,
+                written: Vec::new(),
+            }))
+        } else {
+            Err(errors)
+        };
     };
     let Some(connector) = connectors.get(&connector_option.value) else {
-        let fault = Error::new(format!("there is no connector '{}'", connector_option.value)).at(connector_option.value_span);
+        let fault =
+            Error::new(format!("there is no connector '{}'", connector_option.value)).at(connector_option.value_span);
         let hint = match fault::nearest(&connector_option.value, connectors.names()) {
             Some(near) => format!("did you mean '{near}'?"),
             None => format!("connectors: {}, memory", fault::list(connectors.names())),
@@ -79,20 +88,37 @@ pub(crate) fn create_table(
         (true, Some(defaults)) => defaults,
         (true, None) => {
             if let Some(kind) = option("type").filter(|o| o.value == "source") {
-                errors.push(Error::new(format!("source table {name} has no columns")).at(kind.value_span).hint("declare its columns"));
+                errors.push(
+                    Error::new(format!("source table {name} has no columns"))
+                        .at(kind.value_span)
+                        .hint("declare its columns"),
+                );
             }
             if !errors.is_empty() {
                 return Err(errors);
             }
             let connector = connector_option.value.clone();
-            return Ok(Entry::Unshaped(Arc::new(Unshaped { name: name.clone(), span, connector, options })));
+            return Ok(Entry::Unshaped(Arc::new(Unshaped {
+                name: name.clone(),
+                span,
+                connector,
+                options,
+            })));
         }
     };
     if !errors.is_empty() {
         return Err(errors);
     }
     let key_spans = statement.options.iter().map(|o| (o.key.as_str(), o.key_span)).collect();
-    let table = connect(connectors, &connector_option.value, name, span, columns, options, &key_spans)?;
+    let table = connect(
+        connectors,
+        &connector_option.value,
+        name,
+        span,
+        columns,
+        options,
+        &key_spans,
+    )?;
     let declared = times(catalog, statement, table, warnings)?;
     Ok(Entry::Table(Arc::new(declared)))
 }
@@ -108,13 +134,21 @@ pub(crate) fn connect(
     key_spans: &HashMap<&str, Span>,
 ) -> Result<Arc<Table>, Vec<Error>> {
     let Some(connector) = connectors.get(connector) else {
-        return Err(vec![Error::new(format!("there is no connector '{connector}'")).at(span)]);
+        return Err(vec![
+            Error::new(format!("there is no connector '{connector}'")).at(span),
+        ]);
     };
     let mut options = Options::new(options);
     let spec = connector.table(&columns, &mut options).map_err(|e| vec![e.at(span)])?;
     let mut errors = Vec::new();
     for (key, value_span) in options.unknown() {
-        let known = || options.known().iter().copied().chain(["connector", "event_time_field", "watermark_field"]);
+        let known = || {
+            options
+                .known()
+                .iter()
+                .copied()
+                .chain(["connector", "event_time_field", "watermark_field"])
+        };
         let hint = match fault::nearest(key, known()) {
             Some(near) => format!("did you mean '{near}'?"),
             None => {
@@ -125,21 +159,34 @@ pub(crate) fn connect(
             }
         };
         let at = key_spans.get(key).copied().or(value_span);
-        errors.push(Error::new(format!("connector {} has no option '{key}'", connector.name())).at(at).at(span).hint(hint));
+        errors.push(
+            Error::new(format!("connector {} has no option '{key}'", connector.name()))
+                .at(at)
+                .at(span)
+                .hint(hint),
+        );
     }
     if spec.direction() == Direction::Sink
         && let Some(column) = columns.iter().find(|c| c.kind != ColumnKind::Physical)
     {
         errors.push(
-            Error::new(format!("sink {name} cannot have the generated or metadata column {}", column.field.name()))
-                .at(span)
-                .hint("compute it in the query that writes the table"),
+            Error::new(format!(
+                "sink {name} cannot have the generated or metadata column {}",
+                column.field.name()
+            ))
+            .at(span)
+            .hint("compute it in the query that writes the table"),
         );
     }
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Arc::new(Table { name: name.to_string(), columns, spec, span: Some(span) }))
+    Ok(Arc::new(Table {
+        name: name.to_string(),
+        columns,
+        spec,
+        span: Some(span),
+    }))
 }
 
 fn columns(defs: &[ColumnDef], errors: &mut Vec<Error>) -> Vec<Column> {
@@ -166,7 +213,11 @@ fn columns(defs: &[ColumnDef], errors: &mut Vec<Error>) -> Vec<Column> {
             (None, Some(_)) => ColumnKind::Generated,
             (None, None) => ColumnKind::Physical,
         };
-        columns.push(Column { field: Arc::new(Field::new(name, data_type, !def.not_null)), kind, json });
+        columns.push(Column {
+            field: Arc::new(Field::new(name, data_type, !def.not_null)),
+            kind,
+            json,
+        });
     }
     columns
 }
@@ -190,13 +241,20 @@ fn memory_checks(statement: &CreateTable, columns: &[Column], span: Span, errors
         );
     }
     if statement.columns.is_empty() {
-        errors.push(Error::new(format!("table {} has neither columns nor a connector", statement.name.value)).at(span).hint(
-            "declare its columns (a memory table), or add WITH (connector = '...', ...)",
-        ));
+        errors.push(
+            Error::new(format!(
+                "table {} has neither columns nor a connector",
+                statement.name.value
+            ))
+            .at(span)
+            .hint("declare its columns (a memory table), or add WITH (connector = '...', ...)"),
+        );
     }
     if columns.iter().any(|c| c.kind != ColumnKind::Physical) || !statement.watermarks.is_empty() {
         errors.push(
-            Error::new("memory tables have no generated columns, metadata or watermark").at(span).hint("compute them in the query that writes it"),
+            Error::new("memory tables have no generated columns, metadata or watermark")
+                .at(span)
+                .hint("compute them in the query that writes it"),
         );
     }
 }
@@ -204,7 +262,11 @@ fn memory_checks(statement: &CreateTable, columns: &[Column], span: Span, errors
 fn updating_checks(statement: &CreateTable, errors: &mut Vec<Error>) {
     for option in &statement.options {
         if option.key == "type" && option.value == "lookup" {
-            errors.push(Error::new("lookup tables are not supported").at(option.value_span).hint("declare a source and join it by window"));
+            errors.push(
+                Error::new("lookup tables are not supported")
+                    .at(option.value_span)
+                    .hint("declare a source and join it by window"),
+            );
         }
         if option.key == "format" && option.value.starts_with("debezium") {
             errors.push(
@@ -217,10 +279,19 @@ fn updating_checks(statement: &CreateTable, errors: &mut Vec<Error>) {
 }
 
 /// Plans generated columns, event time and watermark.
-fn times(catalog: &Catalog, statement: &CreateTable, table: Arc<Table>, warnings: &mut Vec<Warning>) -> Result<Declared, Vec<Error>> {
+fn times(
+    catalog: &Catalog,
+    statement: &CreateTable,
+    table: Arc<Table>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Declared, Vec<Error>> {
     let mut errors = Vec::new();
     let stored = table.stored_schema();
-    let scope = Scope { catalog, table: &table.name, schema: stored.clone() };
+    let scope = Scope {
+        catalog,
+        table: &table.name,
+        schema: stored.clone(),
+    };
     let mut generated = HashMap::new();
     for (index, def) in statement.columns.iter().enumerate() {
         let Some((expr, span)) = &def.generated else { continue };
@@ -233,14 +304,21 @@ fn times(catalog: &Catalog, statement: &CreateTable, table: Arc<Table>, warnings
     }
     let mut event_time = None;
     let mut watermark = None;
-    for (key, target) in [("event_time_field", &mut event_time), ("watermark_field", &mut watermark)] {
-        let Some(option) = statement.options.iter().find(|o| o.key == key) else { continue };
+    for (key, target) in [
+        ("event_time_field", &mut event_time),
+        ("watermark_field", &mut watermark),
+    ] {
+        let Some(option) = statement.options.iter().find(|o| o.key == key) else {
+            continue;
+        };
         match time_column(&table, &option.value, option.value_span) {
             Ok(expr) => *target = Some(expr),
             Err(e) => errors.push(e),
         }
         warnings.push(Warning {
-            message: format!("option '{key}' is deprecated: write WATERMARK FOR column [AS expression] among the columns"),
+            message: format!(
+                "option '{key}' is deprecated: write WATERMARK FOR column [AS expression] among the columns"
+            ),
             span: Some(option.key_span),
         });
     }
@@ -248,8 +326,16 @@ fn times(catalog: &Catalog, statement: &CreateTable, table: Arc<Table>, warnings
         errors.push(Error::new("a table has one WATERMARK at most").at(second.span));
     }
     if let Some(mark) = statement.watermarks.first() {
-        if let Some(option) = statement.options.iter().find(|o| o.key == "event_time_field" || o.key == "watermark_field") {
-            errors.push(Error::new(format!("option '{}' contradicts WATERMARK FOR", option.key)).at(option.key_span).hint("keep WATERMARK FOR"));
+        if let Some(option) = statement
+            .options
+            .iter()
+            .find(|o| o.key == "event_time_field" || o.key == "watermark_field")
+        {
+            errors.push(
+                Error::new(format!("option '{}' contradicts WATERMARK FOR", option.key))
+                    .at(option.key_span)
+                    .hint("keep WATERMARK FOR"),
+            );
         }
         let column = find_column(&table, &mark.column).unwrap_or(&mark.column.value);
         match time_column(&table, column, place(mark.column.span)) {
@@ -272,16 +358,31 @@ fn times(catalog: &Catalog, statement: &CreateTable, table: Arc<Table>, warnings
         }
     }
     if table.spec.direction() == Direction::Sink && (event_time.is_some() || watermark.is_some()) {
-        errors.push(Error::new(format!("sink {} has no event time", table.name)).at(table.span).hint("leave WATERMARK out"));
+        errors.push(
+            Error::new(format!("sink {} has no event time", table.name))
+                .at(table.span)
+                .hint("leave WATERMARK out"),
+        );
     }
-    if errors.is_empty() { Ok(Declared { table, generated, event_time, watermark }) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(Declared {
+            table,
+            generated,
+            event_time,
+            watermark,
+        })
+    } else {
+        Err(errors)
+    }
 }
 
 /// The declared name that an identifier means: as SQL does it, unquoted names are lower case, but a declaration in its own
 /// letter case is found too.
 fn find_column<'t>(table: &'t Table, ident: &ast::Ident) -> Option<&'t str> {
     let names = || table.columns.iter().map(|c| c.field.name().as_str());
-    names().find(|name| *name == ident.value).or_else(|| names().find(|name| name.eq_ignore_ascii_case(&ident.value)))
+    names()
+        .find(|name| *name == ident.value)
+        .or_else(|| names().find(|name| name.eq_ignore_ascii_case(&ident.value)))
 }
 
 fn time_column(table: &Table, name: &str, span: Span) -> Result<Expr, Error> {
@@ -291,14 +392,25 @@ fn time_column(table: &Table, name: &str, span: Span) -> Result<Expr, Error> {
             Some(near) => format!("did you mean {near}?"),
             None => format!("columns: {}", fault::list(names())),
         };
-        return Err(Error::new(format!("table {} has no column {name}", table.name)).at(span).hint(hint));
+        return Err(Error::new(format!("table {} has no column {name}", table.name))
+            .at(span)
+            .hint(hint));
     };
     match column.field.data_type() {
-        t if *t == TIMESTAMP => Ok(Expr::Column(datafusion::common::Column::new(Some(TableReference::bare(table.name.as_str())), name))),
-        DataType::Timestamp(..) => {
-            Err(Error::new(format!("event time column {name} must be TIMESTAMP without a precision")).at(span).hint(MILLISECONDS))
-        }
-        other => Err(Error::new(format!("event time column {name} must be TIMESTAMP, but is {other}")).at(span).hint(MILLISECONDS)),
+        t if *t == TIMESTAMP => Ok(Expr::Column(datafusion::common::Column::new(
+            Some(TableReference::bare(table.name.as_str())),
+            name,
+        ))),
+        DataType::Timestamp(..) => Err(Error::new(format!(
+            "event time column {name} must be TIMESTAMP without a precision"
+        ))
+        .at(span)
+        .hint(MILLISECONDS)),
+        other => Err(
+            Error::new(format!("event time column {name} must be TIMESTAMP, but is {other}"))
+                .at(span)
+                .hint(MILLISECONDS),
+        ),
     }
 }
 
@@ -312,11 +424,16 @@ fn watermark_expr(
     let (planned, schema) = match scope.plan(expr, None) {
         Ok(planned) => (planned, scope.schema.clone()),
         Err(first) => {
-            let all = Scope { catalog: scope.catalog, table: scope.table, schema: table.schema() };
+            let all = Scope {
+                catalog: scope.catalog,
+                table: scope.table,
+                schema: table.schema(),
+            };
             (all.plan(expr, None).map_err(|_| first)?, all.schema)
         }
     };
-    let schema = DFSchema::try_from_qualified_schema(TableReference::bare(scope.table), &schema).map_err(|e| fault::error(&e))?;
+    let schema = DFSchema::try_from_qualified_schema(TableReference::bare(scope.table), &schema)
+        .map_err(|e| fault::error(&e))?;
     let (data_type, nullable) = planned.data_type_and_nullable(&schema).map_err(|e| fault::error(&e))?;
     if data_type != TIMESTAMP {
         return Err(Error::new(format!("the watermark must be TIMESTAMP, but is {data_type}")).hint(MILLISECONDS));
@@ -326,7 +443,10 @@ fn watermark_expr(
             "declare the column NOT NULL, or wrap it: coalesce(..., TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '1 second'",
         ));
     }
-    let beyond = generated.keys().map(|i| table.columns[*i].field.name()).find(|name| planned.column_refs().iter().any(|c| c.name == **name));
+    let beyond = generated
+        .keys()
+        .map(|i| table.columns[*i].field.name())
+        .find(|name| planned.column_refs().iter().any(|c| c.name == **name));
     Ok((planned, beyond.cloned()))
 }
 
@@ -343,18 +463,28 @@ impl Scope<'_, '_> {
         let table = TableReference::bare(self.table);
         let schema = DFSchema::try_from_qualified_schema(table.clone(), &self.schema).map_err(|e| fault::error(&e))?;
         let planner = SqlToRel::new_with_options(self.catalog, parser_options());
-        let planned = planner.sql_to_expr(expr.clone(), &schema, &mut PlannerContext::new()).map_err(|e| fault::error(&e))?;
+        let planned = planner
+            .sql_to_expr(expr.clone(), &schema, &mut PlannerContext::new())
+            .map_err(|e| fault::error(&e))?;
         if let Some(name) = window_calls::inside(&planned) {
-            return Err(Error::new(format!("{name}() cannot stand in the declaration of a table")));
+            return Err(Error::new(format!(
+                "{name}() cannot stand in the declaration of a table"
+            )));
         }
         let per_row = |e: &Expr| {
             Ok(matches!(
                 e,
-                Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)
+                Expr::AggregateFunction(_)
+                    | Expr::WindowFunction(_)
+                    | Expr::ScalarSubquery(_)
+                    | Expr::Exists(_)
+                    | Expr::InSubquery(_)
             ))
         };
         if planned.exists(per_row).unwrap_or(false) {
-            return Err(Error::new("a declared expression sees one row: no aggregates, window functions or subqueries"));
+            return Err(Error::new(
+                "a declared expression sees one row: no aggregates, window functions or subqueries",
+            ));
         }
         let source = Arc::new(Shape(Arc::new(Schema::clone(&self.schema))));
         let build = || -> datafusion::common::Result<LogicalPlan> {
@@ -363,7 +493,10 @@ impl Scope<'_, '_> {
                 Some(target) => optimize::cast(planned, target, scan.schema())?,
                 None => planned,
             };
-            optimize::simplify(optimize::analyse(scan.project([expr.alias("expr")])?.build()?, self.catalog.registry)?)
+            optimize::simplify(optimize::analyse(
+                scan.project([expr.alias("expr")])?.build()?,
+                self.catalog.registry,
+            )?)
         };
         match build().map_err(|e| fault::error(&e))? {
             LogicalPlan::Projection(projection) => match projection.expr.into_iter().next() {

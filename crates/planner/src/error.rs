@@ -29,7 +29,11 @@ pub struct Error {
 impl Error {
     /// An error without a place yet.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), span: None, hint: None }
+        Self {
+            message: message.into(),
+            span: None,
+            hint: None,
+        }
     }
 
     /// Adds the place, unless one is known already (the innermost place is the most precise).

@@ -17,8 +17,17 @@ pub fn explain(plan: &Plan) -> String {
     for input in plan.nodes.iter().flat_map(|n| &n.inputs) {
         *readers.entry(*input).or_default() += 1;
     }
-    let mut printer = Printer { plan, readers, printed: HashSet::new(), text: String::new() };
-    let roots = plan.nodes.iter().enumerate().filter(|(_, n)| matches!(n.kind, NodeKind::Sink(_)));
+    let mut printer = Printer {
+        plan,
+        readers,
+        printed: HashSet::new(),
+        text: String::new(),
+    };
+    let roots = plan
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, n)| matches!(n.kind, NodeKind::Sink(_)));
     for (id, _) in roots {
         printer.node(id, 0);
     }
@@ -39,7 +48,11 @@ impl Printer<'_> {
 
     fn node(&mut self, id: NodeId, depth: usize) {
         let Some(node) = self.plan.nodes.get(id) else { return };
-        let number = if self.readers.get(&id).is_some_and(|n| *n > 1) { format!("#{id} ") } else { String::new() };
+        let number = if self.readers.get(&id).is_some_and(|n| *n > 1) {
+            format!("#{id} ")
+        } else {
+            String::new()
+        };
         if !self.printed.insert(id) {
             self.line(depth, &format!("{number}(above)"));
             return;
@@ -58,7 +71,10 @@ impl Printer<'_> {
 /// First line: the operator. Further lines: its details.
 fn describe(node: &Node) -> Vec<String> {
     match &node.kind {
-        NodeKind::Sink(Some(table)) => vec![format!("write {} ({})", table.name, table.spec.describe()), columns(node)],
+        NodeKind::Sink(Some(table)) => vec![
+            format!("write {} ({})", table.name, table.spec.describe()),
+            columns(node),
+        ],
         NodeKind::Sink(None) => vec!["print".to_string(), columns(node)],
         NodeKind::Source(source) => read(source, node),
         NodeKind::Project(exprs) => vec![format!("project {}", named(exprs))],
@@ -76,7 +92,11 @@ fn describe(node: &Node) -> Vec<String> {
             lines.extend(grouped(keys, aggregates));
             lines
         }
-        NodeKind::RowNumber { partition_by, order_by, limit } => {
+        NodeKind::RowNumber {
+            partition_by,
+            order_by,
+            limit,
+        } => {
             let list = |exprs: &mut dyn Iterator<Item = String>| exprs.collect::<Vec<_>>().join(", ");
             let order = |s: &datafusion::physical_expr::PhysicalSortExpr| {
                 let direction = if s.options.descending { " DESC" } else { "" };
@@ -89,7 +109,10 @@ fn describe(node: &Node) -> Vec<String> {
                 };
                 format!("{}{direction}{nulls}", sql(&s.expr))
             };
-            let mut lines = vec!["number rows".to_string(), format!("of each {}", list(&mut partition_by.iter().map(sql)))];
+            let mut lines = vec![
+                "number rows".to_string(),
+                format!("of each {}", list(&mut partition_by.iter().map(sql))),
+            ];
             if !order_by.is_empty() {
                 lines.push(format!("ordered by {}", list(&mut order_by.iter().map(order))));
             }
@@ -123,16 +146,30 @@ fn read(source: &SourceNode, node: &Node) -> Vec<String> {
         .iter()
         .map(|i| {
             let name = stored.field(*i).name();
-            let metadata = table.columns.iter().find(|c| c.field.name() == name).and_then(|c| match &c.kind {
-                ColumnKind::Metadata(key) => Some(format!("{name} (metadata {key})")),
-                _ => None,
-            });
+            let metadata = table
+                .columns
+                .iter()
+                .find(|c| c.field.name() == name)
+                .and_then(|c| match &c.kind {
+                    ColumnKind::Metadata(key) => Some(format!("{name} (metadata {key})")),
+                    _ => None,
+                });
             metadata.unwrap_or_else(|| name.clone())
         })
         .collect();
     let mut lines = vec![format!("read {} ({})", table.name, table.spec.describe())];
-    lines.push(format!("decodes {} of {}: {}", decoded.len(), stored.fields().len(), decoded.join(", ")));
-    lines.extend(source.generated.iter().map(|g| format!("computes {} = {}", g.name, sql(&g.expr))));
+    lines.push(format!(
+        "decodes {} of {}: {}",
+        decoded.len(),
+        stored.fields().len(),
+        decoded.join(", ")
+    ));
+    lines.extend(
+        source
+            .generated
+            .iter()
+            .map(|g| format!("computes {} = {}", g.name, sql(&g.expr))),
+    );
     lines.push(match &source.event_time {
         Some(expr) => format!("event time {}", sql(expr)),
         None => "event time of the record".to_string(),
@@ -151,8 +188,16 @@ fn grouped(keys: &[NamedExpr], aggregates: &[Aggregate]) -> Vec<String> {
         lines.push(format!("keys {}", named(keys)));
     }
     for aggregate in aggregates {
-        let name = aggregate.function.human_display().filter(|n| !n.is_empty()).unwrap_or(aggregate.function.name());
-        let state = if aggregate.commutative { "one state a worker" } else { "one state a partition" };
+        let name = aggregate
+            .function
+            .human_display()
+            .filter(|n| !n.is_empty())
+            .unwrap_or(aggregate.function.name());
+        let state = if aggregate.commutative {
+            "one state a worker"
+        } else {
+            "one state a partition"
+        };
         lines.push(format!("{name} ({state})"));
     }
     lines
@@ -161,17 +206,28 @@ fn grouped(keys: &[NamedExpr], aggregates: &[Aggregate]) -> Vec<String> {
 fn named(exprs: &[NamedExpr]) -> String {
     let one = |e: &NamedExpr| {
         let expr = sql(&e.expr);
-        if expr == e.name { expr } else { format!("{expr} as {}", e.name) }
+        if expr == e.name {
+            expr
+        } else {
+            format!("{expr} as {}", e.name)
+        }
     };
     exprs.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn columns(node: &Node) -> String {
     let one = |f: &Arc<arrow::datatypes::Field>| {
-        let name = if *f.data_type() == window_type() { "WINDOW".to_string() } else { crate::insert::sql_type(f.data_type()) };
+        let name = if *f.data_type() == window_type() {
+            "WINDOW".to_string()
+        } else {
+            crate::insert::sql_type(f.data_type())
+        };
         format!("{} {name}{}", f.name(), if f.is_nullable() { "" } else { " NOT NULL" })
     };
-    format!("columns {}", node.schema.fields().iter().map(one).collect::<Vec<_>>().join(", "))
+    format!(
+        "columns {}",
+        node.schema.fields().iter().map(one).collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn sql(expr: &Arc<dyn PhysicalExpr>) -> String {

@@ -14,7 +14,11 @@ pub(crate) fn errors(error: &DataFusionError) -> Vec<Error> {
 
 /// The first of them.
 pub(crate) fn error(error: &DataFusionError) -> Error {
-    error.iter().next().map(single).unwrap_or_else(|| Error::new(error.to_string()))
+    error
+        .iter()
+        .next()
+        .map(single)
+        .unwrap_or_else(|| Error::new(error.to_string()))
 }
 
 fn single(error: &DataFusionError) -> Error {
@@ -30,21 +34,34 @@ fn single(error: &DataFusionError) -> Error {
 fn schema_error(error: &SchemaError) -> Error {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let fault = Error::new(format!("there is no column {}", field.quoted_flat_name())).at(field.spans.first().and_then(span));
-            let close = valid_fields.iter().find(|c| c.name.eq_ignore_ascii_case(&field.name)).or_else(|| {
-                valid_fields.iter().min_by_key(|c| distance(&c.name, &field.name)).filter(|c| near(&c.name, &field.name))
-            });
+            let fault = Error::new(format!("there is no column {}", field.quoted_flat_name()))
+                .at(field.spans.first().and_then(span));
+            let close = valid_fields
+                .iter()
+                .find(|c| c.name.eq_ignore_ascii_case(&field.name))
+                .or_else(|| {
+                    valid_fields
+                        .iter()
+                        .min_by_key(|c| distance(&c.name, &field.name))
+                        .filter(|c| near(&c.name, &field.name))
+                });
             match close {
                 Some(column) => fault.hint(format!("did you mean {}?", column.quoted_flat_name())),
                 None if valid_fields.is_empty() => fault,
-                None => fault.hint(format!("columns here: {}", list(valid_fields.iter().map(Column::quoted_flat_name)))),
+                None => fault.hint(format!(
+                    "columns here: {}",
+                    list(valid_fields.iter().map(Column::quoted_flat_name))
+                )),
             }
         }
-        SchemaError::AmbiguousReference { field } => Error::new(format!("column {} stands in several inputs", field.quoted_flat_name()))
-            .at(field.spans.first().and_then(span))
-            .hint("write the name of the input before it, as in a.column"),
+        SchemaError::AmbiguousReference { field } => {
+            Error::new(format!("column {} stands in several inputs", field.quoted_flat_name()))
+                .at(field.spans.first().and_then(span))
+                .hint("write the name of the input before it, as in a.column")
+        }
         SchemaError::DuplicateQualifiedField { qualifier, name } => {
-            Error::new(format!("column {qualifier}.{name} comes out twice")).hint("give one of them another name with AS")
+            Error::new(format!("column {qualifier}.{name} comes out twice"))
+                .hint("give one of them another name with AS")
         }
         SchemaError::DuplicateUnqualifiedField { name } => {
             Error::new(format!("column {name} comes out twice")).hint("give one of them another name with AS")
@@ -85,8 +102,12 @@ fn plain(text: &str) -> Error {
 /// DataFusion's places are sqlparser's.
 pub(crate) fn span(span: impl std::borrow::Borrow<DfSpan>) -> Option<Span> {
     let span = span.borrow();
-    (span.start.line > 0)
-        .then_some(Span { line: span.start.line, column: span.start.column, end_line: span.end.line, end_column: span.end.column })
+    (span.start.line > 0).then_some(Span {
+        line: span.start.line,
+        column: span.start.column,
+        end_line: span.end.line,
+        end_column: span.end.column,
+    })
 }
 
 /// `a, b, c and 12 more`.
@@ -101,7 +122,9 @@ pub(crate) fn list(names: impl Iterator<Item = impl AsRef<str>>) -> String {
 
 /// The name among `known` that was probably meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known.min_by_key(|candidate| distance(candidate, name)).filter(|candidate| near(candidate, name))
+    known
+        .min_by_key(|candidate| distance(candidate, name))
+        .filter(|candidate| near(candidate, name))
 }
 
 fn near(a: &str, b: &str) -> bool {

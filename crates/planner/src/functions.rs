@@ -23,7 +23,10 @@ pub struct Functions {
 impl Functions {
     /// Those of this project: heavy hitters, Count-Min, JSONPath.
     pub fn hitters() -> Self {
-        Self { scalar: hitters_functions::scalar_functions(), aggregate: hitters_functions::aggregate_functions() }
+        Self {
+            scalar: hitters_functions::scalar_functions(),
+            aggregate: hitters_functions::aggregate_functions(),
+        }
     }
 }
 
@@ -52,7 +55,10 @@ impl Registry {
         for function in SessionStateDefaults::default_window_functions() {
             registry.windows.insert(function.name().to_string(), function);
         }
-        for function in window_calls::functions().into_iter().chain(functions.scalar.iter().cloned()) {
+        for function in window_calls::functions()
+            .into_iter()
+            .chain(functions.scalar.iter().cloned())
+        {
             registry.register_udf(function)?;
         }
         for function in &functions.aggregate {
@@ -77,16 +83,25 @@ impl FunctionRegistry for Registry {
         self.windows.keys().cloned().collect()
     }
     fn udf(&self, name: &str) -> Result<Arc<ScalarUDF>> {
-        self.scalars.get(name).cloned().ok_or_else(|| plan_datafusion_err!("there is no function {name}"))
+        self.scalars
+            .get(name)
+            .cloned()
+            .ok_or_else(|| plan_datafusion_err!("there is no function {name}"))
     }
     fn higher_order_function(&self, name: &str) -> Result<Arc<HigherOrderUDF>> {
         Err(plan_datafusion_err!("there is no function {name}"))
     }
     fn udaf(&self, name: &str) -> Result<Arc<AggregateUDF>> {
-        self.aggregates.get(name).cloned().ok_or_else(|| plan_datafusion_err!("there is no function {name}"))
+        self.aggregates
+            .get(name)
+            .cloned()
+            .ok_or_else(|| plan_datafusion_err!("there is no function {name}"))
     }
     fn udwf(&self, name: &str) -> Result<Arc<WindowUDF>> {
-        self.windows.get(name).cloned().ok_or_else(|| plan_datafusion_err!("there is no function {name}"))
+        self.windows
+            .get(name)
+            .cloned()
+            .ok_or_else(|| plan_datafusion_err!("there is no function {name}"))
     }
     fn register_udf(&mut self, function: Arc<ScalarUDF>) -> Result<Option<Arc<ScalarUDF>>> {
         for alias in function.aliases() {

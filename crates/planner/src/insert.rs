@@ -14,11 +14,20 @@ use datafusion::sql::sqlparser::ast;
 use std::sync::Arc;
 
 /// Columns of the target in its order, as expressions over the query.
-pub(crate) fn matched(query: LogicalPlan, table: &str, fields: &[FieldRef], named: &[ast::Ident], at: Span) -> Result<LogicalPlan, Error> {
+pub(crate) fn matched(
+    query: LogicalPlan,
+    table: &str,
+    fields: &[FieldRef],
+    named: &[ast::Ident],
+    at: Span,
+) -> Result<LogicalPlan, Error> {
     let schema = query.schema().clone();
     let both = || {
         let of = |fields: &mut dyn Iterator<Item = (&str, &DataType)>| {
-            fields.map(|(name, data_type)| format!("{name} {}", sql_type(data_type))).collect::<Vec<_>>().join(", ")
+            fields
+                .map(|(name, data_type)| format!("{name} {}", sql_type(data_type)))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         format!(
             "the query gives ({}); the table has ({})",
@@ -30,8 +39,14 @@ pub(crate) fn matched(query: LogicalPlan, table: &str, fields: &[FieldRef], name
     let wanted = if named.is_empty() { fields.len() } else { named.len() };
     let given = schema.fields().len();
     if given != wanted {
-        let what = if named.is_empty() { format!("table {table} has {wanted}") } else { format!("the statement names {wanted}") };
-        return Err(Error::new(format!("the query gives {given} columns, but {what}")).at(at).hint(both()));
+        let what = if named.is_empty() {
+            format!("table {table} has {wanted}")
+        } else {
+            format!("the statement names {wanted}")
+        };
+        return Err(Error::new(format!("the query gives {given} columns, but {what}"))
+            .at(at)
+            .hint(both()));
     }
     let mut exprs = Vec::new();
     for (field, position) in fields.iter().zip(positions) {
@@ -39,17 +54,30 @@ pub(crate) fn matched(query: LogicalPlan, table: &str, fields: &[FieldRef], name
             Some(index) => {
                 let column = Expr::Column(Column::from(schema.qualified_field(index)));
                 convert(column, field, schema.as_ref()).map_err(|e| {
-                    Error::new(format!("column {} of table {table} cannot take the query's column {}", field.name(), index + 1))
-                        .at(at)
-                        .hint(format!("{}; {}", fault::error(&e).message, both()))
+                    Error::new(format!(
+                        "column {} of table {table} cannot take the query's column {}",
+                        field.name(),
+                        index + 1
+                    ))
+                    .at(at)
+                    .hint(format!("{}; {}", fault::error(&e).message, both()))
                 })?
             }
             None if field.is_nullable() => lit(ScalarValue::try_from(field.data_type()).map_err(|e| fault::error(&e))?),
-            None => return Err(Error::new(format!("column {} of table {table} is NOT NULL and must be written", field.name())).at(at)),
+            None => {
+                return Err(Error::new(format!(
+                    "column {} of table {table} is NOT NULL and must be written",
+                    field.name()
+                ))
+                .at(at));
+            }
         };
         exprs.push(expr.alias(field.name()));
     }
-    LogicalPlanBuilder::from(query).project(exprs).and_then(LogicalPlanBuilder::build).map_err(|e| fault::error(&e))
+    LogicalPlanBuilder::from(query)
+        .project(exprs)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(|e| fault::error(&e))
 }
 
 /// For each field the position in the query that it comes from.
@@ -60,7 +88,8 @@ fn positions(fields: &[FieldRef], named: &[ast::Ident], table: &str) -> Result<V
     let mut positions = vec![None; fields.len()];
     for (index, ident) in named.iter().enumerate() {
         let exact = fields.iter().position(|f| *f.name() == ident.value);
-        let Some(field) = exact.or_else(|| fields.iter().position(|f| f.name().eq_ignore_ascii_case(&ident.value))) else {
+        let Some(field) = exact.or_else(|| fields.iter().position(|f| f.name().eq_ignore_ascii_case(&ident.value)))
+        else {
             return Err(Error::new(format!("table {table} has no column {}", ident.value))
                 .at(place(ident.span))
                 .hint(format!("columns: {}", fault::list(fields.iter().map(|f| f.name())))));
@@ -79,7 +108,11 @@ fn convert(expr: Expr, field: &Field, schema: &datafusion::common::DFSchema) -> 
     if is_json_union(&from) && text {
         return Ok(outgoing_json(expr));
     }
-    if same_type(&from, field.data_type()) { Ok(expr) } else { optimize::cast(expr, field.data_type(), schema) }
+    if same_type(&from, field.data_type()) {
+        Ok(expr)
+    } else {
+        optimize::cast(expr, field.data_type(), schema)
+    }
 }
 
 /// As Arroyo writes a value of the JSON functions: its JSON text, `null` for what is missing.
@@ -98,7 +131,9 @@ pub(crate) fn outgoing(query: LogicalPlan) -> DfResult<LogicalPlan> {
         let target = match field.data_type() {
             t if is_json_union(t) => Some(outgoing_json(column.clone())),
             DataType::Utf8 | DataType::LargeUtf8 => Some(optimize::cast(column.clone(), &DataType::Utf8View, &schema)?),
-            DataType::Binary | DataType::LargeBinary => Some(optimize::cast(column.clone(), &DataType::BinaryView, &schema)?),
+            DataType::Binary | DataType::LargeBinary => {
+                Some(optimize::cast(column.clone(), &DataType::BinaryView, &schema)?)
+            }
             _ => None,
         };
         changed |= target.is_some();
@@ -107,7 +142,11 @@ pub(crate) fn outgoing(query: LogicalPlan) -> DfResult<LogicalPlan> {
             None => column,
         });
     }
-    if changed { LogicalPlanBuilder::from(query).project(exprs)?.build() } else { Ok(query) }
+    if changed {
+        LogicalPlanBuilder::from(query).project(exprs)?.build()
+    } else {
+        Ok(query)
+    }
 }
 
 /// Columns for a sink that was declared without any.
@@ -138,7 +177,10 @@ pub(crate) fn union(written: &[LogicalPlan]) -> DfResult<Option<LogicalPlan>> {
 fn same_type(a: &DataType, b: &DataType) -> bool {
     match (a, b) {
         (DataType::Struct(a), DataType::Struct(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name() == b.name() && same_type(a.data_type(), b.data_type()))
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b)
+                    .all(|(a, b)| a.name() == b.name() && same_type(a.data_type(), b.data_type()))
         }
         (DataType::List(a), DataType::List(b)) => same_type(a.data_type(), b.data_type()),
         _ => a == b,
@@ -169,7 +211,10 @@ pub(crate) fn sql_type(data_type: &DataType) -> String {
         DataType::Timestamp(Millisecond, None) => "TIMESTAMP(3)".to_string(),
         DataType::Timestamp(Second, None) => "TIMESTAMP(0)".to_string(),
         DataType::Struct(fields) => {
-            let fields: Vec<_> = fields.iter().map(|f| format!("{} {}", f.name(), sql_type(f.data_type()))).collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|f| format!("{} {}", f.name(), sql_type(f.data_type())))
+                .collect();
             format!("STRUCT<{}>", fields.join(", "))
         }
         DataType::List(item) => format!("{}[]", sql_type(item.data_type())),

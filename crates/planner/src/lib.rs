@@ -11,16 +11,21 @@
 
 mod aggregates;
 mod batch;
+mod bound;
 mod catalog;
 mod convert;
+mod create_table;
 mod ddl;
 mod explain;
+mod expose;
 mod fault;
+mod fence;
 mod functions;
 mod insert;
 mod optimize;
 mod places;
 mod planner;
+mod size;
 mod sources;
 mod syntax;
 mod types;

@@ -44,12 +44,19 @@ impl Places {
 
     /// The first call of a function.
     pub(crate) fn function(&self, name: &str) -> Span {
-        self.functions.iter().find(|(n, _)| n == name).map_or(self.statement, |(_, span)| *span)
+        self.functions
+            .iter()
+            .find(|(n, _)| n == name)
+            .map_or(self.statement, |(_, span)| *span)
     }
 
     /// The only `GROUP BY`, or the first column that the expressions name, or the first call of an aggregate among them.
     pub(crate) fn grouping(&self, exprs: &[LogicalExpr]) -> Span {
-        let column = exprs.iter().find_map(|e| e.column_refs().iter().find_map(|c| c.spans.first().and_then(crate::fault::span)));
+        let column = exprs.iter().find_map(|e| {
+            e.column_refs()
+                .iter()
+                .find_map(|c| c.spans.first().and_then(crate::fault::span))
+        });
         if let ([only], _) | (_, Some(only)) = (self.group_by.as_slice(), &column) {
             return *only;
         }
@@ -119,7 +126,9 @@ impl Visitor for Places {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
             Expr::Function(ast::Function { name, .. }) => {
-                if let (Some(span), Some(ident)) = (place_known(name.span()), name.0.last().and_then(|part| part.as_ident())) {
+                if let (Some(span), Some(ident)) =
+                    (place_known(name.span()), name.0.last().and_then(|part| part.as_ident()))
+                {
                     self.functions.push((ident.value.to_lowercase(), span));
                 }
             }

@@ -43,14 +43,23 @@ pub struct Planner<'a> {
 }
 
 /// Plans one file. On failure: every fault that can be found at once, in the order of the text.
-pub fn plan(sql: &str, connectors: &Connectors, functions: &Functions, options: &PlanOptions) -> Result<Plan, Vec<Error>> {
+pub fn plan(
+    sql: &str,
+    connectors: &Connectors,
+    functions: &Functions,
+    options: &PlanOptions,
+) -> Result<Plan, Vec<Error>> {
     Planner::new(connectors, functions, options).plan(sql)
 }
 
 impl<'a> Planner<'a> {
     /// A planner.
     pub fn new(connectors: &'a Connectors, functions: &'a Functions, options: &'a PlanOptions) -> Self {
-        Self { connectors, functions, options }
+        Self {
+            connectors,
+            functions,
+            options,
+        }
     }
 
     /// Plans one file. See [`plan`].
@@ -66,7 +75,10 @@ impl<'a> Planner<'a> {
         };
         // Planning recurses over trees whose depth the text decides.
         std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("planner".to_string()).stack_size(STACK).spawn_scoped(scope, work);
+            let thread = std::thread::Builder::new()
+                .name("planner".to_string())
+                .stack_size(STACK)
+                .spawn_scoped(scope, work);
             match thread.map(|t| t.join()) {
                 Ok(Ok(result)) => result,
                 Ok(Err(panic)) => std::panic::resume_unwind(panic),
@@ -140,7 +152,11 @@ impl<'a> File<'a> {
                 let plan = self.resolve(*query)?;
                 let plan = insert::outgoing(self.analyse(plan)?).map_err(|e| fault::errors(&e))?;
                 let plan = self.prepare(plan, &places)?;
-                self.outputs.push(Output { plan, places, target: None });
+                self.outputs.push(Output {
+                    plan,
+                    places,
+                    target: None,
+                });
                 Ok(())
             }
         }
@@ -191,12 +207,21 @@ impl<'a> File<'a> {
         };
         let name = simple_name(name).map_err(one)?;
         if statement.overwrite || statement.replace_into || statement.on.is_some() || statement.returning.is_some() {
-            return Err(vec![Error::new("INSERT takes no OVERWRITE, REPLACE, ON CONFLICT or RETURNING")]);
+            return Err(vec![Error::new(
+                "INSERT takes no OVERWRITE, REPLACE, ON CONFLICT or RETURNING",
+            )]);
         }
         let Some(query) = statement.source else {
-            return Err(vec![Error::new("INSERT INTO needs a query").hint("write INSERT INTO table SELECT ...")]);
+            return Err(vec![
+                Error::new("INSERT INTO needs a query").hint("write INSERT INTO table SELECT ..."),
+            ]);
         };
-        let named = statement.columns.iter().map(simple_name).collect::<Result<Vec<_>, _>>().map_err(one)?;
+        let named = statement
+            .columns
+            .iter()
+            .map(simple_name)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(one)?;
         let at = place(name.span);
         let places = Places::new(span, &query);
         let Some(entry) = self.catalog.get(&name.value).cloned() else {
@@ -204,7 +229,9 @@ impl<'a> File<'a> {
                 Some(near) => format!("did you mean {near}?"),
                 None => "declare it with CREATE TABLE".to_string(),
             };
-            let unknown = Error::new(format!("there is no table {}", name.value)).at(at).hint(hint);
+            let unknown = Error::new(format!("there is no table {}", name.value))
+                .at(at)
+                .hint(hint);
             // The query may have faults of its own.
             let mut errors = vec![unknown];
             errors.extend(self.resolve(*query).err().unwrap_or_default());
@@ -213,7 +240,9 @@ impl<'a> File<'a> {
         let plan = self.analyse(self.resolve(*query)?)?;
         match entry {
             Entry::Broken => Ok(()),
-            Entry::View(_) => Err(vec![Error::new(format!("{} is a view and cannot be written", name.value)).at(at)]),
+            Entry::View(_) => Err(vec![
+                Error::new(format!("{} is a view and cannot be written", name.value)).at(at),
+            ]),
             Entry::Memory(memory) => {
                 if self.catalog.read.borrow().contains(&name.value.to_lowercase()) {
                     return Err(vec![
@@ -235,15 +264,22 @@ impl<'a> File<'a> {
                 let table = declared.table.clone();
                 if table.spec.direction() != Direction::Sink {
                     return Err(vec![
-                        Error::new(format!("attempted to insert into table '{}', but it is a source", table.name))
-                            .at(at)
-                            .hint("give it type = 'sink', or write another table"),
+                        Error::new(format!(
+                            "attempted to insert into table '{}', but it is a source",
+                            table.name
+                        ))
+                        .at(at)
+                        .hint("give it type = 'sink', or write another table"),
                     ]);
                 }
                 let fields: Vec<_> = table.columns.iter().map(|c| c.field.clone()).collect();
                 let plan = insert::matched(plan, &table.name, &fields, &named, at).map_err(one)?;
                 let plan = self.prepare(plan, &places)?;
-                self.outputs.push(Output { plan, places, target: Some(table) });
+                self.outputs.push(Output {
+                    plan,
+                    places,
+                    target: Some(table),
+                });
                 Ok(())
             }
             Entry::Unshaped(unshaped) => {
@@ -267,7 +303,11 @@ impl<'a> File<'a> {
                     watermark: None,
                 };
                 self.catalog.insert(&name.value, Entry::Table(Arc::new(declared)));
-                self.outputs.push(Output { plan, places, target: Some(table) });
+                self.outputs.push(Output {
+                    plan,
+                    places,
+                    target: Some(table),
+                });
                 Ok(())
             }
         }
@@ -276,13 +316,19 @@ impl<'a> File<'a> {
     /// Names and types of a query.
     fn resolve(&self, query: Query) -> Result<LogicalPlan, Vec<Error>> {
         let planner = SqlToRel::new_with_options(&self.catalog, ddl::parser_options());
-        let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query))).map_err(|e| fault::errors(&e))?;
+        let plan = planner
+            .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
+            .map_err(|e| fault::errors(&e))?;
         let mut left = MAX_OPERATORS;
         if fits(&plan, &mut left) {
             return Ok(plan);
         }
-        let fault = Error::new(format!("the query has more than {MAX_OPERATORS} operators, counting those of its views each time they are read"));
-        Err(vec![fault.hint("write intermediate results to a topic with INSERT INTO and read them back")])
+        let fault = Error::new(format!(
+            "the query has more than {MAX_OPERATORS} operators, counting those of its views each time they are read"
+        ));
+        Err(vec![fault.hint(
+            "write intermediate results to a topic with INSERT INTO and read them back",
+        )])
     }
 
     fn analyse(&self, plan: LogicalPlan) -> Result<LogicalPlan, Vec<Error>> {
@@ -297,7 +343,8 @@ impl<'a> File<'a> {
 
     fn finish(mut self) -> Result<Plan, Vec<Error>> {
         if self.statements == 0 && self.errors.is_empty() && !self.planner.options.tables_only {
-            self.errors.push(Error::new("the text has no query").hint("add SELECT ... or INSERT INTO ... SELECT ..."));
+            self.errors
+                .push(Error::new("the text has no query").hint("add SELECT ... or INSERT INTO ... SELECT ..."));
         }
         let mut builder = Builder::new(self.outputs.iter().map(|o| &o.plan));
         let mut sinks: Vec<(Option<Arc<Table>>, Vec<usize>, Span)> = Vec::new();
@@ -326,7 +373,11 @@ impl<'a> File<'a> {
             builder.sink(inputs, table, span);
         }
         let tables = self.catalog.declared.iter().map(|d| d.table.clone()).collect();
-        Ok(Plan { nodes: builder.nodes, warnings: self.warnings, tables })
+        Ok(Plan {
+            nodes: builder.nodes,
+            warnings: self.warnings,
+            tables,
+        })
     }
 }
 
@@ -346,7 +397,13 @@ fn renamed(plan: LogicalPlan, columns: &[Ident]) -> Result<LogicalPlan, Vec<Erro
     let given = plan.schema().fields().len();
     if given != columns.len() {
         let at = place(columns[0].span);
-        return Err(vec![Error::new(format!("the view names {} columns, but its query gives {given}", columns.len())).at(at)]);
+        return Err(vec![
+            Error::new(format!(
+                "the view names {} columns, but its query gives {given}",
+                columns.len()
+            ))
+            .at(at),
+        ]);
     }
     let exprs: Vec<Expr> = columns
         .iter()

@@ -49,6 +49,8 @@ impl Table {
 
     /// All columns as SQL sees them.
     pub fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(self.columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()))
+        Arc::new(Schema::new(
+            self.columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>(),
+        ))
     }
 }

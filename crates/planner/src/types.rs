@@ -10,7 +10,11 @@ const MAX_PRECISION: u64 = 38;
 
 /// The Arrow type of a column, and whether it was declared as JSON (its text is kept as it stands in the message).
 pub(crate) fn column_type(sql: &SqlType) -> Result<(DataType, bool), Error> {
-    if matches!(sql, SqlType::JSON | SqlType::JSONB) { Ok((DataType::Utf8View, true)) } else { Ok((arrow_type(sql)?, false)) }
+    if matches!(sql, SqlType::JSON | SqlType::JSONB) {
+        Ok((DataType::Utf8View, true))
+    } else {
+        Ok((arrow_type(sql)?, false))
+    }
 }
 
 fn arrow_type(sql: &SqlType) -> Result<DataType, Error> {
@@ -28,14 +32,18 @@ fn arrow_type(sql: &SqlType) -> Result<DataType, Error> {
         SqlType::BigInt(_) | SqlType::Int8(_) => DataType::Int64,
         SqlType::TinyIntUnsigned(_) => DataType::UInt8,
         SqlType::SmallIntUnsigned(_) | SqlType::Int2Unsigned(_) => DataType::UInt16,
-        SqlType::IntUnsigned(_) | SqlType::IntegerUnsigned(_) | SqlType::UnsignedInteger | SqlType::Int4Unsigned(_) => DataType::UInt32,
+        SqlType::IntUnsigned(_) | SqlType::IntegerUnsigned(_) | SqlType::UnsignedInteger | SqlType::Int4Unsigned(_) => {
+            DataType::UInt32
+        }
         SqlType::BigIntUnsigned(_) | SqlType::Int8Unsigned(_) => DataType::UInt64,
         SqlType::Float(_) | SqlType::Real | SqlType::Float4 => DataType::Float32,
         SqlType::Double(_) | SqlType::DoublePrecision | SqlType::Float8 => DataType::Float64,
         SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Text | SqlType::String(_) => DataType::Utf8View,
         SqlType::Bytea => DataType::BinaryView,
         SqlType::Date => DataType::Date32,
-        SqlType::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => DataType::Time64(TimeUnit::Nanosecond),
+        SqlType::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            DataType::Time64(TimeUnit::Nanosecond)
+        }
         SqlType::Timestamp(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => timestamp(*precision)?,
         SqlType::Datetime(precision) => timestamp(*precision)?,
         SqlType::Interval { .. } => DataType::Interval(IntervalUnit::MonthDayNano),
@@ -52,7 +60,9 @@ fn arrow_type(sql: &SqlType) -> Result<DataType, Error> {
             });
             DataType::Struct(fields.collect::<Result<Fields, Error>>()?)
         }
-        SqlType::JSON | SqlType::JSONB => return Err(Error::new("JSON is a type of columns, not of elements or fields").hint("use TEXT")),
+        SqlType::JSON | SqlType::JSONB => {
+            return Err(Error::new("JSON is a type of columns, not of elements or fields").hint("use TEXT"));
+        }
         other => return unsupported(other.to_string()),
     })
 }
@@ -64,8 +74,9 @@ fn timestamp(precision: Option<u64>) -> Result<DataType, Error> {
         Some(3) => TimeUnit::Millisecond,
         Some(6) => TimeUnit::Microsecond,
         Some(other) => {
-            return Err(Error::new(format!("TIMESTAMP({other}) is not supported"))
-                .hint("precisions: 0 (seconds), 3 (milliseconds), 6 (microseconds), 9 (nanoseconds, as without a number)"));
+            return Err(Error::new(format!("TIMESTAMP({other}) is not supported")).hint(
+                "precisions: 0 (seconds), 3 (milliseconds), 6 (microseconds), 9 (nanoseconds, as without a number)",
+            ));
         }
     };
     Ok(DataType::Timestamp(unit, None))
@@ -78,7 +89,10 @@ fn decimal(info: &ExactNumberInfo) -> Result<DataType, Error> {
         ExactNumberInfo::PrecisionAndScale(precision, scale) => (precision, scale),
     };
     match (u8::try_from(precision), i8::try_from(scale)) {
-        (Ok(p), Ok(s)) if (1..=MAX_PRECISION).contains(&precision) && u64::from(s.unsigned_abs()) <= precision => Ok(DataType::Decimal128(p, s)),
-        _ => Err(Error::new(format!("DECIMAL({precision}, {scale}) is not supported")).hint("1 <= precision <= 38, scale <= precision")),
+        (Ok(p), Ok(s)) if (1..=MAX_PRECISION).contains(&precision) && u64::from(s.unsigned_abs()) <= precision => {
+            Ok(DataType::Decimal128(p, s))
+        }
+        _ => Err(Error::new(format!("DECIMAL({precision}, {scale}) is not supported"))
+            .hint("1 <= precision <= 38, scale <= precision")),
     }
 }

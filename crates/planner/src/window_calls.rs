@@ -11,7 +11,9 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,10 @@ const DAY: i64 = 86_400_000_000_000;
 /// Type of a window column.
 pub fn window_type() -> DataType {
     let time = || DataType::Timestamp(TimeUnit::Nanosecond, None);
-    DataType::Struct(Fields::from(vec![Field::new("start", time(), false), Field::new("end", time(), false)]))
+    DataType::Struct(Fields::from(vec![
+        Field::new("start", time(), false),
+        Field::new("end", time(), false),
+    ]))
 }
 
 /// The three functions.
@@ -88,7 +93,11 @@ pub(crate) fn inside(expr: &Expr) -> Option<&'static str> {
 /// Which window a call means.
 pub(crate) fn window(function: &ScalarFunction) -> Result<Window, Error> {
     let name = function.func.name();
-    let widths = function.args.iter().map(|arg| nanos(name, arg)).collect::<Result<Vec<_>, _>>()?;
+    let widths = function
+        .args
+        .iter()
+        .map(|arg| nanos(name, arg))
+        .collect::<Result<Vec<_>, _>>()?;
     match (name, widths.as_slice()) {
         ("tumble", &[width]) => Ok(Window::Tumble { width }),
         ("session", &[gap]) => Ok(Window::Session { gap }),
@@ -96,7 +105,9 @@ pub(crate) fn window(function: &ScalarFunction) -> Result<Window, Error> {
         ("hop", &[slide, width]) if width % slide == 0 => Ok(Window::Hop { slide, width }),
         ("hop", &[slide, width]) => {
             let [slide, width] = [slide, width].map(|n| Duration::from_nanos(n.unsigned_abs()));
-            Err(Error::new(format!("hop() width {width:?} currently must be a multiple of slide {slide:?}")))
+            Err(Error::new(format!(
+                "hop() width {width:?} currently must be a multiple of slide {slide:?}"
+            )))
         }
         _ => Err(Error::new(format!("{name}() does not take {} intervals", widths.len()))),
     }
@@ -110,7 +121,9 @@ fn nanos(name: &str, expr: &Expr) -> Result<i64, Error> {
         _ => "write tumble(INTERVAL '1 minute')",
     };
     let context = SimplifyContext::default();
-    let folded = ExprSimplifier::new(context).simplify(expr.clone()).map_err(|e| fault::error(&e))?;
+    let folded = ExprSimplifier::new(context)
+        .simplify(expr.clone())
+        .map_err(|e| fault::error(&e))?;
     let value = match folded {
         Expr::Literal(value, _) => value.cast_to(&INTERVAL).map_err(|e| fault::error(&e).hint(usage))?,
         other => return Err(Error::new(format!("{name}() takes constant intervals, not {other}")).hint(usage)),
@@ -119,9 +132,13 @@ fn nanos(name: &str, expr: &Expr) -> Result<i64, Error> {
         return Err(Error::new(format!("{name}() takes an interval, not NULL")).hint(usage));
     };
     if interval.months != 0 {
-        return Err(Error::new(format!("{name}() takes no months or years, since their lengths differ")).hint("use days"));
+        return Err(
+            Error::new(format!("{name}() takes no months or years, since their lengths differ")).hint("use days"),
+        );
     }
-    let total = i64::from(interval.days).checked_mul(DAY).and_then(|days| days.checked_add(interval.nanoseconds));
+    let total = i64::from(interval.days)
+        .checked_mul(DAY)
+        .and_then(|days| days.checked_add(interval.nanoseconds));
     match total {
         Some(nanos) if nanos > 0 => Ok(nanos),
         Some(_) => Err(Error::new(format!("{name}() takes intervals above zero")).hint(usage)),

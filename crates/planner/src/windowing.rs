@@ -5,19 +5,18 @@
 //! [`of`] gives the windowing of one operator from that of its inputs; the converter asks it again on the optimised plan.
 
 use crate::error::Error;
+use crate::expose::expose;
 use crate::fault;
+use crate::fence::Fence;
 use crate::places::Places;
 use crate::window::Window;
 use crate::window_calls;
-use datafusion::common::{Column, DFSchemaRef, JoinType, NullHandling, Result as DfResult};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Column, DFSchemaRef, JoinType, NullHandling};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, Extension, Join, LogicalPlan, Projection, SubqueryAlias, Union, Unnest,
-    UserDefinedLogicalNodeCore, WindowFunctionDefinition,
+    Aggregate, Distinct, Expr, Join, LogicalPlan, Projection, Unnest, WindowFunctionDefinition,
 };
-use std::cmp::Ordering;
-use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 /// How the rows of a plan stand to windows.
@@ -47,7 +46,12 @@ pub(crate) fn rewrite(plan: LogicalPlan, places: &Places) -> Result<(LogicalPlan
         inputs.push(input);
         windowings.push(windowing);
     }
-    let plan = if inputs.is_empty() { plan } else { plan.with_new_exprs(plan.expressions(), inputs).map_err(|e| fault::error(&e))? };
+    let plan = if inputs.is_empty() {
+        plan
+    } else {
+        plan.with_new_exprs(plan.expressions(), inputs)
+            .map_err(|e| fault::error(&e))?
+    };
     let plan = match plan {
         LogicalPlan::Aggregate(aggregate) => group(aggregate, &windowings[0], places)?,
         other => other,
@@ -58,10 +62,16 @@ pub(crate) fn rewrite(plan: LogicalPlan, places: &Places) -> Result<(LogicalPlan
 
 /// A window call in `GROUP BY`: over events it gets a fence, over windowed rows it becomes their window column.
 fn group(mut aggregate: Aggregate, input: &Windowing, places: &Places) -> Result<LogicalPlan, Error> {
-    let Some(position) = aggregate.group_expr.iter().position(|e| window_calls::call(e).is_some()) else {
+    let Some(position) = aggregate
+        .group_expr
+        .iter()
+        .position(|e| window_calls::call(e).is_some())
+    else {
         return Ok(LogicalPlan::Aggregate(aggregate));
     };
-    let Some(call) = window_calls::call(&aggregate.group_expr[position]) else { return Ok(LogicalPlan::Aggregate(aggregate)) };
+    let Some(call) = window_calls::call(&aggregate.group_expr[position]) else {
+        return Ok(LogicalPlan::Aggregate(aggregate));
+    };
     let name = call.func.name().to_string();
     let wanted = window_calls::window(call).map_err(|e| e.at(places.function(&name)))?;
     let (have, columns) = match input {
@@ -81,9 +91,11 @@ fn group(mut aggregate: Aggregate, input: &Windowing, places: &Places) -> Result
     let column = match columns.first() {
         Some(index) => Column::from(aggregate.input.schema().qualified_field(*index)),
         None if matches!(have, Window::Session { .. }) => {
-            return Err(Error::new("session() cannot be called again over rows that have sessions").at(places.function(&name)).hint(
-                "pass the window column of the inner query up and group by it",
-            ));
+            return Err(
+                Error::new("session() cannot be called again over rows that have sessions")
+                    .at(places.function(&name))
+                    .hint("pass the window column of the inner query up and group by it"),
+            );
         }
         None => {
             let (input, column) = expose(aggregate.input.as_ref().clone(), places)?;
@@ -133,9 +145,9 @@ pub(crate) fn of(plan: &LogicalPlan, inputs: &[Windowing], places: &Places) -> R
             .hint("rank inside of a window and keep the first: WHERE row_number <= 10")),
         LogicalPlan::RecursiveQuery(_) => Err(Error::new("WITH RECURSIVE is not supported").at(places.statement())),
         LogicalPlan::EmptyRelation(_) => Err(Error::new("a query needs FROM and a table").at(places.statement())),
-        LogicalPlan::Values(_) => {
-            Err(Error::new("VALUES is not supported").at(places.statement()).hint("rows come from source tables; write SELECT ... FROM"))
-        }
+        LogicalPlan::Values(_) => Err(Error::new("VALUES is not supported")
+            .at(places.statement())
+            .hint("rows come from source tables; write SELECT ... FROM")),
         other => Err(Error::new(format!("{} is not supported", other.display())).at(places.statement())),
     }
 }
@@ -144,23 +156,39 @@ fn projected(projection: &Projection, input: Windowing, places: &Places) -> Resu
     if let Some(name) = projection.expr.iter().find_map(window_calls::inside) {
         return Err(misplaced(name, places));
     }
-    let Windowing::By { window, columns } = input else { return Ok(input) };
+    let Windowing::By { window, columns } = input else {
+        return Ok(input);
+    };
     let schema = projection.input.schema();
-    let kept = projection.expr.iter().enumerate().filter(|(_, e)| is_one_of(e, schema, &columns));
-    Ok(Windowing::By { window, columns: kept.map(|(i, _)| i).collect() })
+    let kept = projection
+        .expr
+        .iter()
+        .enumerate()
+        .filter(|(_, e)| is_one_of(e, schema, &columns));
+    Ok(Windowing::By {
+        window,
+        columns: kept.map(|(i, _)| i).collect(),
+    })
 }
 
 /// True for a column (under any aliases) at one of these positions.
 fn is_one_of(expr: &Expr, schema: &DFSchemaRef, positions: &[usize]) -> bool {
     match expr {
         Expr::Alias(alias) => is_one_of(&alias.expr, schema, positions),
-        Expr::Column(column) => schema.maybe_index_of_column(column).is_some_and(|i| positions.contains(&i)),
+        Expr::Column(column) => schema
+            .maybe_index_of_column(column)
+            .is_some_and(|i| positions.contains(&i)),
         _ => false,
     }
 }
 
 fn grouped(aggregate: &Aggregate, input: Windowing, places: &Places) -> Result<Windowing, Error> {
-    let all: Vec<Expr> = aggregate.group_expr.iter().chain(&aggregate.aggr_expr).cloned().collect();
+    let all: Vec<Expr> = aggregate
+        .group_expr
+        .iter()
+        .chain(&aggregate.aggr_expr)
+        .cloned()
+        .collect();
     if matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
         return Err(Error::new("GROUPING SETS, ROLLUP and CUBE are not supported")
             .at(places.grouping(&all))
@@ -171,9 +199,11 @@ fn grouped(aggregate: &Aggregate, input: Windowing, places: &Places) -> Result<W
         match (window_calls::call(expr), window_calls::inside(expr)) {
             (Some(call), _) => calls.push((index, call)),
             (None, Some(name)) => {
-                return Err(Error::new(format!("GROUP BY takes {name}() itself, not an expression over it"))
-                    .at(places.function(name))
-                    .hint("group by the window, and take window.start or compute in a query around it"));
+                return Err(
+                    Error::new(format!("GROUP BY takes {name}() itself, not an expression over it"))
+                        .at(places.function(name))
+                        .hint("group by the window, and take window.start or compute in a query around it"),
+                );
             }
             (None, None) => {}
         }
@@ -232,21 +262,38 @@ fn numbered(exprs: &[Expr], schema: &DFSchemaRef, input: Windowing, places: &Pla
         let at = places.function("row_number");
         match &input {
             Windowing::None => {
-                return Err(Error::new("row_number() needs rows that have a window").at(at).hint("group by a window in a query below it"));
+                return Err(Error::new("row_number() needs rows that have a window")
+                    .at(at)
+                    .hint("group by a window in a query below it"));
             }
             Windowing::Mixed => return Err(mixed(at)),
-            Windowing::By { window: Window::Session { .. }, .. } => {
-                return Err(Error::new("row_number() over session windows is not supported").at(at).hint("use tumble() or hop()"));
+            Windowing::By {
+                window: Window::Session { .. },
+                ..
+            } => {
+                return Err(Error::new("row_number() over session windows is not supported")
+                    .at(at)
+                    .hint("use tumble() or hop()"));
             }
             Windowing::By { columns, .. } => {
-                if !function.params.partition_by.iter().any(|e| is_one_of(e, schema, columns)) {
+                if !function
+                    .params
+                    .partition_by
+                    .iter()
+                    .any(|e| is_one_of(e, schema, columns))
+                {
                     return Err(Error::new("row_number() needs the window column in PARTITION BY")
                         .at(at)
                         .hint("write row_number() OVER (PARTITION BY window[, ...] ORDER BY ...)"));
                 }
             }
         }
-        if let Some(name) = function.params.partition_by.iter().chain(function.params.order_by.iter().map(|s| &s.expr)).find_map(window_calls::inside)
+        if let Some(name) = function
+            .params
+            .partition_by
+            .iter()
+            .chain(function.params.order_by.iter().map(|s| &s.expr))
+            .find_map(window_calls::inside)
         {
             return Err(misplaced(name, places));
         }
@@ -261,20 +308,46 @@ fn joined(join: &Join, inputs: &[Windowing], places: &Places) -> Result<Windowin
     let at = places.join();
     let hint = "group both sides by the same window before they are joined";
     let (window, left, right) = match inputs {
-        [Windowing::By { window: a, columns: left }, Windowing::By { window: b, columns: right }] if a == b => (*a, left, right),
+        [
+            Windowing::By {
+                window: a,
+                columns: left,
+            },
+            Windowing::By {
+                window: b,
+                columns: right,
+            },
+        ] if a == b => (*a, left, right),
         [Windowing::By { window: a, .. }, Windowing::By { window: b, .. }] => {
-            return Err(Error::new(format!("a join needs the same window on both sides, but has {a} and {b}")).at(at).hint(hint));
+            return Err(Error::new(format!(
+                "a join needs the same window on both sides, but has {a} and {b}"
+            ))
+            .at(at)
+            .hint(hint));
         }
         [Windowing::None, Windowing::None] => {
-            return Err(Error::new("joins of streams without windows are not supported").at(at).hint(hint));
+            return Err(Error::new("joins of streams without windows are not supported")
+                .at(at)
+                .hint(hint));
         }
         [Windowing::Mixed, _] | [_, Windowing::Mixed] => return Err(mixed(at)),
-        _ => return Err(Error::new("a join needs windows on both sides, but one side has none").at(at).hint(hint)),
+        _ => {
+            return Err(Error::new("a join needs windows on both sides, but one side has none")
+                .at(at)
+                .hint(hint));
+        }
     };
     if matches!(window, Window::Session { .. }) {
-        return Err(Error::new("joins of session windows are not supported").at(at).hint("use tumble() or hop()"));
+        return Err(Error::new("joins of session windows are not supported")
+            .at(at)
+            .hint("use tumble() or hop()"));
     }
-    let condition = join.on.iter().flat_map(|(l, r)| [l, r]).chain(&join.filter).find_map(window_calls::inside);
+    let condition = join
+        .on
+        .iter()
+        .flat_map(|(l, r)| [l, r])
+        .chain(&join.filter)
+        .find_map(window_calls::inside);
     if let Some(name) = condition {
         return Err(misplaced(name, places));
     }
@@ -285,7 +358,11 @@ fn joined(join: &Join, inputs: &[Windowing], places: &Places) -> Result<Windowin
         JoinType::Left => left.clone(),
         JoinType::Right => right.collect(),
         JoinType::Full => Vec::new(),
-        other => return Err(Error::new(format!("{other} joins are not supported")).at(at).hint("allowed: INNER, LEFT, RIGHT, FULL")),
+        other => {
+            return Err(Error::new(format!("{other} joins are not supported"))
+                .at(at)
+                .hint("allowed: INNER, LEFT, RIGHT, FULL"));
+        }
     };
     Ok(Windowing::By { window, columns })
 }
@@ -296,9 +373,16 @@ fn union(inputs: &[Windowing]) -> Windowing {
         result = Some(match (result, input) {
             (None, input) => input.clone(),
             (Some(Windowing::None), Windowing::None) => Windowing::None,
-            (Some(Windowing::By { window: a, columns }), Windowing::By { window: b, columns: other }) if a == *b => {
-                Windowing::By { window: a, columns: columns.into_iter().filter(|c| other.contains(c)).collect() }
-            }
+            (
+                Some(Windowing::By { window: a, columns }),
+                Windowing::By {
+                    window: b,
+                    columns: other,
+                },
+            ) if a == *b => Windowing::By {
+                window: a,
+                columns: columns.into_iter().filter(|c| other.contains(c)).collect(),
+            },
             _ => Windowing::Mixed,
         });
     }
@@ -308,181 +392,71 @@ fn union(inputs: &[Windowing]) -> Windowing {
 fn unnested(unnest: &Unnest, input: Windowing, places: &Places) -> Result<Windowing, Error> {
     let at = places.function("unnest");
     if !unnest.struct_type_columns.is_empty() {
-        return Err(Error::new("unnest() of a struct is not supported").at(at).hint("take its fields: column.field"));
+        return Err(Error::new("unnest() of a struct is not supported")
+            .at(at)
+            .hint("take its fields: column.field"));
     }
     if unnest.list_type_columns.len() != 1 {
-        return Err(Error::new("a query takes one unnest()").at(at).hint("unnest the second list in a query around it"));
+        return Err(Error::new("a query takes one unnest()")
+            .at(at)
+            .hint("unnest the second list in a query around it"));
     }
     if unnest.options.null_handling != NullHandling::Drop {
-        return Err(Error::new("unnest_outer() is not supported").at(places.function("unnest_outer")).hint("use unnest(); empty lists give no row"));
+        return Err(Error::new("unnest_outer() is not supported")
+            .at(places.function("unnest_outer"))
+            .hint("use unnest(); empty lists give no row"));
     }
-    let Windowing::By { window, columns } = input else { return Ok(input) };
+    let Windowing::By { window, columns } = input else {
+        return Ok(input);
+    };
     let list = unnest.list_type_columns[0].0;
-    let kept = unnest.dependency_indices.iter().enumerate().filter(|(_, from)| **from != list && columns.contains(from));
-    Ok(Windowing::By { window, columns: kept.map(|(i, _)| i).collect() })
-}
-
-/// Adds the window column of a plan as its last column, through projections that dropped it.
-fn expose(plan: LogicalPlan, places: &Places) -> Result<(LogicalPlan, Column), Error> {
-    let windowing = windowing(&plan, places)?;
-    if let Windowing::By { columns, .. } = &windowing
-        && let Some(index) = columns.first()
-    {
-        let column = Column::from(plan.schema().qualified_field(*index));
-        return Ok((plan, column));
-    }
-    let build = |plan: DfResult<LogicalPlan>| plan.map_err(|e| fault::error(&e));
-    match plan {
-        LogicalPlan::Projection(projection) => {
-            let (input, column) = expose(projection.input.as_ref().clone(), places)?;
-            let mut exprs = projection.expr;
-            let name = free_name(&projection.schema);
-            exprs.push(Expr::Column(column).alias(name.clone()));
-            let plan = build(Projection::try_new(exprs, Arc::new(input)).map(LogicalPlan::Projection))?;
-            Ok((plan, Column::new_unqualified(name)))
-        }
-        LogicalPlan::SubqueryAlias(alias) => {
-            let (input, column) = expose(alias.input.as_ref().clone(), places)?;
-            let name = alias.alias.clone();
-            let plan = build(SubqueryAlias::try_new(Arc::new(input), name.clone()).map(LogicalPlan::SubqueryAlias))?;
-            Ok((plan, Column::new(Some(name), column.name)))
-        }
-        LogicalPlan::Union(union) => {
-            let mut inputs = Vec::new();
-            let mut name = String::new();
-            for input in union.inputs {
-                // Each input gets the column at the same, last, position.
-                let (input, column) = expose(input.as_ref().clone(), places)?;
-                let kept = union.schema.fields().len();
-                let fields = (0..kept).map(|i| Expr::Column(Column::from(input.schema().qualified_field(i)))).collect::<Vec<_>>();
-                name = free_name(&union.schema);
-                let exprs = fields.into_iter().chain([Expr::Column(column).alias(name.clone())]).collect();
-                inputs.push(Arc::new(build(Projection::try_new(exprs, Arc::new(input)).map(LogicalPlan::Projection))?));
-            }
-            let plan = build(Union::try_new_with_loose_types(inputs).map(LogicalPlan::Union))?;
-            let column = Column::from(plan.schema().qualified_field(plan.schema().fields().len() - 1));
-            debug_assert_eq!(column.name, name);
-            Ok((plan, column))
-        }
-        LogicalPlan::Join(join) if matches!(join.join_type, JoinType::Inner | JoinType::Left | JoinType::Right) => {
-            let (mut left, mut right) = (join.left.as_ref().clone(), join.right.as_ref().clone());
-            let column;
-            if join.join_type == JoinType::Right {
-                (right, column) = expose(right, places)?;
-            } else {
-                (left, column) = expose(left, places)?;
-            }
-            let rebuilt = Join::try_new(
-                Arc::new(left),
-                Arc::new(right),
-                join.on,
-                join.filter,
-                join.join_type,
-                join.join_constraint,
-                join.null_equality,
-                join.null_aware,
-            );
-            Ok((build(rebuilt.map(LogicalPlan::Join))?, column))
-        }
-        plan @ (LogicalPlan::Filter(_) | LogicalPlan::Window(_) | LogicalPlan::Unnest(_) | LogicalPlan::Extension(_)) => {
-            let input = plan.inputs()[0].clone();
-            let (input, column) = expose(input, places)?;
-            let plan = build(plan.with_new_exprs(plan.expressions(), vec![input]))?;
-            Ok((plan, column))
-        }
-        _ => Err(Error::new("the window of the input is not among its columns").at(places.statement()).hint(
-            "pass the window column of the inner query up and group by it",
-        )),
-    }
-}
-
-/// The windowing of a whole plan that was rewritten before.
-fn windowing(plan: &LogicalPlan, places: &Places) -> Result<Windowing, Error> {
-    let inputs = plan.inputs().into_iter().map(|p| windowing(p, places)).collect::<Result<Vec<_>, _>>()?;
-    of(plan, &inputs, places)
-}
-
-fn free_name(schema: &DFSchemaRef) -> String {
-    let mut name = "__window".to_string();
-    while schema.fields().iter().any(|f| f.name() == &name) {
-        name.push('_');
-    }
-    name
+    let kept = unnest
+        .dependency_indices
+        .iter()
+        .enumerate()
+        .filter(|(_, from)| **from != list && columns.contains(from));
+    Ok(Windowing::By {
+        window,
+        columns: kept.map(|(i, _)| i).collect(),
+    })
 }
 
 fn refuse_subqueries(plan: &LogicalPlan, places: &Places) -> Result<(), Error> {
-    use datafusion::common::tree_node::TreeNode;
     let subquery = |e: &Expr| {
-        Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::OuterReferenceColumn(..)))
+        Ok(matches!(
+            e,
+            Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
+                | Expr::OuterReferenceColumn(..)
+        ))
     };
-    if plan.expressions().iter().any(|e| e.exists(subquery).unwrap_or(false)) { Err(subqueries(places)) } else { Ok(()) }
+    if plan.expressions().iter().any(|e| e.exists(subquery).unwrap_or(false)) {
+        Err(subqueries(places))
+    } else {
+        Ok(())
+    }
 }
 
 fn subqueries(places: &Places) -> Error {
-    Error::new("subqueries in expressions are not supported").at(places.subquery()).hint("join the two queries on their window")
+    Error::new("subqueries in expressions are not supported")
+        .at(places.subquery())
+        .hint("join the two queries on their window")
 }
 
 fn misplaced(name: &str, places: &Places) -> Error {
-    Error::new(format!("time window function {name} is not allowed in this context. Are you missing a GROUP BY clause?"))
-        .at(places.function(name))
-        .hint(format!("call {name}() in GROUP BY, or in SELECT and name it in GROUP BY"))
+    Error::new(format!(
+        "time window function {name} is not allowed in this context. Are you missing a GROUP BY clause?"
+    ))
+    .at(places.function(name))
+    .hint(format!(
+        "call {name}() in GROUP BY, or in SELECT and name it in GROUP BY"
+    ))
 }
 
 fn mixed(at: crate::error::Span) -> Error {
-    Error::new("the input is a union of rows with different windows").at(at).hint("group each part before UNION ALL, by the same window")
-}
-
-/// Keeps filters on a window above the aggregate that makes it: below, the window does not exist.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Fence {
-    input: LogicalPlan,
-    window: Column,
-}
-
-impl Fence {
-    fn wrap(input: LogicalPlan, window: Column) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: Arc::new(Self { input, window }) })
-    }
-}
-
-impl PartialOrd for Fence {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        self.input.partial_cmp(&other.input)
-    }
-}
-
-impl UserDefinedLogicalNodeCore for Fence {
-    fn name(&self) -> &str {
-        "Fence"
-    }
-    fn inputs(&self) -> Vec<&LogicalPlan> {
-        vec![&self.input]
-    }
-    fn schema(&self) -> &DFSchemaRef {
-        self.input.schema()
-    }
-    fn expressions(&self) -> Vec<Expr> {
-        vec![Expr::Column(self.window.clone())]
-    }
-    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        HashSet::from([self.window.name.clone(), self.window.flat_name()])
-    }
-    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Fence: {}", self.window)
-    }
-    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DfResult<Self> {
-        let window = match exprs.into_iter().next() {
-            Some(Expr::Column(column)) => column,
-            _ => self.window.clone(),
-        };
-        let input = inputs.into_iter().next().unwrap_or_else(|| self.input.clone());
-        Ok(Self { input, window })
-    }
-    fn necessary_children_exprs(&self, output: &[usize]) -> Option<Vec<Vec<usize>>> {
-        let mut needed = output.to_vec();
-        needed.extend(self.schema().maybe_index_of_column(&self.window));
-        needed.sort_unstable();
-        needed.dedup();
-        Some(vec![needed])
-    }
+    Error::new("the input is a union of rows with different windows")
+        .at(at)
+        .hint("group each part before UNION ALL, by the same window")
 }

@@ -31,7 +31,12 @@ fn every_case_has_the_faults_of_its_snapshot() {
         for case in cases {
             let (title, body) = case.split_once('\n').unwrap();
             let whole = format!("{declarations}\n{}", body.trim_end());
-            let result = plan(&whole, &common::connectors(), &common::functions(), &PlanOptions::default());
+            let result = plan(
+                &whole,
+                &common::connectors(),
+                &common::functions(),
+                &PlanOptions::default(),
+            );
             let errors = match result {
                 Ok(_) => "no fault\n".to_string(),
                 Err(mut errors) => {
@@ -43,7 +48,10 @@ fn every_case_has_the_faults_of_its_snapshot() {
                 }
             };
             writeln!(text, "{title}\n{}\n{errors}", indented(body.trim())).unwrap();
-            assert!(errors.lines().all(|l| !l.starts_with("nowhere")), "{name}: {title} has no place: {errors}");
+            assert!(
+                errors.lines().all(|l| !l.starts_with("nowhere")),
+                "{name}: {title} has no place: {errors}"
+            );
             assert_ne!(errors, "no fault\n", "{name}: {title}");
         }
         insta::with_settings!({ snapshot_path => "errors", prepend_module_to_snapshot => false, omit_expression => true }, {
@@ -63,7 +71,13 @@ fn all_faults_of_a_file_come_at_once() {
         CREATE TABLE b (x INT) WITH (connector = 'kavka', topic = 'b');
         SELECT count(*) FROM a;
         SELECT z FROM c;";
-    let errors = plan(sql, &common::connectors(), &common::functions(), &PlanOptions::default()).unwrap_err();
+    let errors = plan(
+        sql,
+        &common::connectors(),
+        &common::functions(),
+        &PlanOptions::default(),
+    )
+    .unwrap_err();
     let lines: Vec<_> = errors.iter().map(|e| e.span.unwrap().line).collect();
     // Two in the first table, none for the query over it.
     assert_eq!(lines, [1, 1, 2, 3, 5], "{}", report(&errors));
@@ -72,7 +86,13 @@ fn all_faults_of_a_file_come_at_once() {
 #[test]
 fn a_text_without_a_query_is_an_error_unless_asked_for() {
     let sql = "CREATE TABLE a (x INT) WITH (connector = 'kafka', topic = 'a')";
-    let errors = plan(sql, &common::connectors(), &common::functions(), &PlanOptions::default()).unwrap_err();
+    let errors = plan(
+        sql,
+        &common::connectors(),
+        &common::functions(),
+        &PlanOptions::default(),
+    )
+    .unwrap_err();
     assert_eq!(errors[0].message, "the text has no query");
     let options = PlanOptions { tables_only: true };
     let plan = plan(sql, &common::connectors(), &common::functions(), &options).unwrap();

@@ -7,7 +7,12 @@ use hitters_planner::plan::{NodeKind, Plan};
 use hitters_planner::{PlanOptions, explain, plan};
 
 fn planned(name: &str, sql: &str) -> Plan {
-    match plan(sql, &common::connectors(), &common::functions(), &PlanOptions::default()) {
+    match plan(
+        sql,
+        &common::connectors(),
+        &common::functions(),
+        &PlanOptions::default(),
+    ) {
         Ok(plan) => plan,
         Err(errors) => {
             let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();

@@ -7,7 +7,14 @@ use hitters_planner::{PlanOptions, plan};
 use std::time::{Duration, Instant};
 
 fn errors(sql: &str) -> Vec<hitters_planner::Error> {
-    plan(sql, &common::connectors(), &common::functions(), &PlanOptions::default()).err().unwrap_or_default()
+    plan(
+        sql,
+        &common::connectors(),
+        &common::functions(),
+        &PlanOptions::default(),
+    )
+    .err()
+    .unwrap_or_default()
 }
 
 /// A generator of 64-bit numbers (Steele, Lea, Flood 2014, SplitMix64): small, and the same everywhere.
@@ -40,11 +47,21 @@ fn words(sql: &str) -> Vec<String> {
 
 #[test]
 fn mutated_files_never_panic() {
-    let files: Vec<String> = ["plans", "errors"].into_iter().flat_map(common::files).map(|(_, sql)| sql).collect();
+    let files: Vec<String> = ["plans", "errors"]
+        .into_iter()
+        .flat_map(common::files)
+        .map(|(_, sql)| sql)
+        .collect();
     let all: Vec<Vec<String>> = files.iter().map(|sql| words(sql)).collect();
-    let seed = std::env::var("HITTERS_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64
-    });
+    let seed = std::env::var("HITTERS_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or_else(|| {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap()
+                .as_nanos() as u64
+        });
     println!("HITTERS_SEED={seed}");
     let mut random = SplitMix(seed);
     let start = Instant::now();
@@ -65,7 +82,23 @@ fn mutated_files_never_panic() {
                     text.swap(at, other);
                 }
                 _ => {
-                    let letters = ["'", "\"", "(", ")", ",", ";", "\u{0}", "é", "-", "--", "/*", "999999999999999999999", "NULL", "*", "\\"];
+                    let letters = [
+                        "'",
+                        "\"",
+                        "(",
+                        ")",
+                        ",",
+                        ";",
+                        "\u{0}",
+                        "é",
+                        "-",
+                        "--",
+                        "/*",
+                        "999999999999999999999",
+                        "NULL",
+                        "*",
+                        "\\",
+                    ];
                     text.insert(at, letters[random.below(letters.len())].to_string());
                 }
             }
@@ -94,8 +127,15 @@ fn deep_nesting_is_an_error() {
         format!("SELECT v FROM e{}", " UNION ALL SELECT v FROM e".repeat(n)),
         format!("SELECT v FROM {}e{}", "(SELECT v FROM ".repeat(n), ")".repeat(n)),
         format!("SELECT CASE {} END FROM e", "WHEN v = 1 THEN CASE ".repeat(n)),
-        format!("CREATE TABLE x (a {}INT{}) WITH (connector = 'kafka', topic = 'x')", "STRUCT<a ".repeat(n), ">".repeat(n)),
-        format!("CREATE TABLE x (a INT{}) WITH (connector = 'kafka', topic = 'x')", "[]".repeat(n)),
+        format!(
+            "CREATE TABLE x (a {}INT{}) WITH (connector = 'kafka', topic = 'x')",
+            "STRUCT<a ".repeat(n),
+            ">".repeat(n)
+        ),
+        format!(
+            "CREATE TABLE x (a INT{}) WITH (connector = 'kafka', topic = 'x')",
+            "[]".repeat(n)
+        ),
     ];
     for sql in cases {
         let found = errors(&format!("{table}{sql}"));
@@ -118,9 +158,14 @@ fn chains_below_the_limit_are_planned() {
 /// Each view reads the one before it twice: inlined, the plan doubles with every step.
 #[test]
 fn views_that_double_are_an_error() {
-    let mut sql = "CREATE TABLE e (v BIGINT) WITH (connector = 'kafka', topic = 'e'); CREATE VIEW v0 AS SELECT v FROM e;".to_string();
+    let mut sql =
+        "CREATE TABLE e (v BIGINT) WITH (connector = 'kafka', topic = 'e'); CREATE VIEW v0 AS SELECT v FROM e;"
+            .to_string();
     for i in 1..40 {
-        sql.push_str(&format!("CREATE VIEW v{i} AS SELECT v FROM v{0} UNION ALL SELECT v FROM v{0};", i - 1));
+        sql.push_str(&format!(
+            "CREATE VIEW v{i} AS SELECT v FROM v{0} UNION ALL SELECT v FROM v{0};",
+            i - 1
+        ));
     }
     sql.push_str("SELECT v FROM v39");
     let start = Instant::now();
@@ -130,7 +175,25 @@ fn views_that_double_are_an_error() {
 
 #[test]
 fn odd_texts_are_errors_or_plans() {
-    for sql in ["", ";", ";;;", "--", "/*", "'", "\"", "\u{0}", "SELECT", "CREATE", "CREATE TABLE", "CREATE TABLE a (", "INSERT", "é", "🦀🦀", "WITH", "\\"] {
+    for sql in [
+        "",
+        ";",
+        ";;;",
+        "--",
+        "/*",
+        "'",
+        "\"",
+        "\u{0}",
+        "SELECT",
+        "CREATE",
+        "CREATE TABLE",
+        "CREATE TABLE a (",
+        "INSERT",
+        "é",
+        "🦀🦀",
+        "WITH",
+        "\\",
+    ] {
         assert!(!errors(sql).is_empty(), "{sql:?}");
     }
 }

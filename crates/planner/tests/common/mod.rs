@@ -1,9 +1,9 @@
 //! Connectors for tests: they know a few options and open nothing.
 
+use arrow::datatypes::{DataType, Field};
 use hitters_planner::connector::{Connector, Connectors, Direction, Options, TableSpec};
 use hitters_planner::table::{Column, ColumnKind};
 use hitters_planner::{Error, Functions};
-use arrow::datatypes::{DataType, Field};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -44,7 +44,9 @@ impl Connector for Known {
     fn table(&self, _: &[Column], options: &mut Options) -> Result<Arc<dyn TableSpec>, Error> {
         let direction = match self.direction {
             Some(direction) => direction,
-            None => options.one_of("type", &[("source", Direction::Source), ("sink", Direction::Sink)])?.unwrap_or(Direction::Source),
+            None => options
+                .one_of("type", &[("source", Direction::Source), ("sink", Direction::Sink)])?
+                .unwrap_or(Direction::Source),
         };
         let mut text = self.name.to_string();
         for name in self.required {
@@ -53,7 +55,11 @@ impl Connector for Known {
         for name in self.optional {
             options.text(name);
         }
-        Ok(Arc::new(Spec { connector: self.name, direction, text }))
+        Ok(Arc::new(Spec {
+            connector: self.name,
+            direction,
+            text,
+        }))
     }
     fn default_columns(&self) -> Option<Vec<Column>> {
         (self.name == "impulse").then(|| {
@@ -72,17 +78,40 @@ pub fn connectors() -> Connectors {
     connectors.register(Known {
         name: "kafka",
         required: &["topic"],
-        optional: &["bootstrap_servers", "format", "bad_data", "source.offset", "client_configs"],
+        optional: &[
+            "bootstrap_servers",
+            "format",
+            "bad_data",
+            "source.offset",
+            "client_configs",
+        ],
         direction: None,
     });
-    connectors.register(Known { name: "single_file", required: &["path"], optional: &["format", "wait_for_control"], direction: None });
+    connectors.register(Known {
+        name: "single_file",
+        required: &["path"],
+        optional: &["format", "wait_for_control"],
+        direction: None,
+    });
     connectors.register(Known {
         name: "redis",
         required: &["target"],
-        optional: &["address", "format", "target.key_prefix", "target.key_column", "target.field_column", "type"],
+        optional: &[
+            "address",
+            "format",
+            "target.key_prefix",
+            "target.key_column",
+            "target.field_column",
+            "type",
+        ],
         direction: Some(Direction::Sink),
     });
-    connectors.register(Known { name: "impulse", required: &[], optional: &["event_rate", "type"], direction: Some(Direction::Source) });
+    connectors.register(Known {
+        name: "impulse",
+        required: &[],
+        optional: &["event_rate", "type"],
+        direction: Some(Direction::Source),
+    });
     connectors
 }
 
@@ -92,12 +121,19 @@ pub fn functions() -> Functions {
 
 /// The files of a folder beside this one, by name, in order.
 pub fn files(folder: &str) -> Vec<(String, String)> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(folder);
     let mut files: Vec<_> = std::fs::read_dir(path)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|e| e == "sql"))
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_string(), std::fs::read_to_string(&path).unwrap()))
+        .map(|path| {
+            (
+                path.file_stem().unwrap().to_str().unwrap().to_string(),
+                std::fs::read_to_string(&path).unwrap(),
+            )
+        })
         .collect();
     files.sort();
     assert!(!files.is_empty());
