@@ -37,7 +37,7 @@ test: ## Runs every check and test, with a real Kafka and Redis
 
 test-long: ## Runs the accuracy test over 10 million events
 	@scripts/setup.sh test
-	HITTERS_TEST_EVENTS=10000000 cargo test --release --locked --package hitters-tests -- --nocapture kafka
+	HITTERS_TEST_EVENTS=10000000 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test kafka
 
 lint: ## Checks the format and runs clippy
 	cargo fmt --all --check
@@ -51,7 +51,7 @@ bench-sketch: ## Measures the sketches
 
 bench-kafka: ## Measures the way from a Kafka topic to the top K against a bare consume loop
 	@scripts/setup.sh test
-	cargo bench --locked --package hitters-tests --bench kafka
+	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters-tests --bench kafka
 
 clean: ## Removes what was built and what the runs wrote
 	rm -rf "$(CARGO_TARGET_DIR)" results

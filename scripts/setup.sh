@@ -25,6 +25,8 @@ if [ "$purpose" = test ]; then
     # `java` may be there and not run (macOS has such a stub).
     java -version >/dev/null 2>&1 || need default-jre-headless
     have python3 || need python3
+    # Kafka's jars come from Maven Central (scripts/services.sh).
+    have mvn || have curl || need "curl ca-certificates"
 fi
 
 if [ -n "$missing" ]; then

@@ -11,6 +11,8 @@ trap '[ $? = 0 ] || echo "FAILED after $(($(date +%s) - started)) s, at: $at"' E
 at="setup"
 step "Setup"
 scripts/setup.sh test
+HITTERS_KAFKA_LIB=$(scripts/services.sh)
+export HITTERS_KAFKA_LIB
 
 at="format"
 step "Format"

@@ -1,14 +1,13 @@
 -- The events of Hitters: what happened to which item, one JSON object a message. `hitters generate` writes such events.
 --
---   {"ts":1700000000000,"item":"shoe-17","category":"shoes","region":"eu","user_id":"u52","amount":4999,"bytes":812}
+--   {"ts":1700000000000,"item":"sku-0004711","category":"shoes","region":"eu","user":"u000052","amount":4999}
 --
 --   ts        BIGINT  when it happened, milliseconds since the epoch, UTC; may be out of order by ${delay}
 --   item      TEXT    what is counted: a product, URL, address, hashtag, advertisement
 --   category  TEXT    a dimension with few values, or NULL
 --   region    TEXT    a dimension with few values, or NULL
---   user_id   TEXT    who did it, or NULL
---   amount    BIGINT  what it is worth, in cents, or NULL
---   bytes     BIGINT  how large it was, or NULL
+--   user      TEXT    who did it, or NULL
+--   amount    BIGINT  its weight (cents, bytes, views), or NULL
 --
 -- Further fields do no harm: only what a query needs is decoded. The topic's key is not used; events of one item may be in
 -- any partition.
@@ -17,9 +16,8 @@ CREATE TABLE events (
     item TEXT NOT NULL,
     category TEXT,
     region TEXT,
-    user_id TEXT,
+    "user" TEXT,
     amount BIGINT,
-    bytes BIGINT,
     t TIMESTAMP NOT NULL GENERATED ALWAYS AS (CAST(to_timestamp_millis(ts) AS TIMESTAMP)),
     -- The watermark must not be NULL on Arroyo, hence coalesce.
     WATERMARK FOR t AS (

@@ -1,1 +1,63 @@
-fn main() {}
+//! The `hitters` command.
+//!
+//! It wires the rooms of the project together and owns what a person meets: the command line, errors with their place in
+//! the text, progress, tables, exit codes. Data goes to standard output, talk to standard error.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod answers;
+mod cli;
+mod csv;
+mod engine;
+mod explain;
+mod failure;
+mod generate;
+mod inspect;
+mod load;
+mod output;
+mod progress;
+mod report;
+mod run;
+mod show;
+mod topics;
+mod watch;
+
+use clap::Parser;
+use cli::{Cli, Command, Sketch};
+use failure::Failure;
+use hitters_pipeline::Files;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut files = Files::default();
+    let Err(failure) = run(&cli, &mut files) else {
+        return ExitCode::SUCCESS;
+    };
+    match &failure {
+        Failure::Faults(faults) => report::print(faults, report::Severity::Error, &files),
+        Failure::Run(message) | Failure::Usage(message) => {
+            // Nobody is there to be told if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "error: {message}");
+        }
+        Failure::Told(_) | Failure::Stopped | Failure::OutputClosed => {}
+    }
+    ExitCode::from(failure.exit_code())
+}
+
+fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Render(arguments) => {
+            let pipeline = load::load(&arguments.target, files)?;
+            write!(std::io::stdout().lock(), "{}", pipeline.script.masked())?;
+            Ok(())
+        }
+        Command::Topics(arguments) => topics::run(arguments, files),
+        Command::Generate(arguments) => generate::run(arguments, cli.quiet),
+        Command::Sketch(Sketch::Inspect(arguments)) => inspect::run(arguments),
+        Command::Run(arguments) => run::run(arguments, cli.quiet, files),
+        Command::Check(arguments) => explain::check(arguments, files),
+        Command::Explain(arguments) => explain::explain(arguments, files),
+    }
+}

@@ -32,7 +32,10 @@ impl Files {
         let text = self.text(file);
         let before = &text[..text.floor_char_boundary(offset)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
     }
 }
 
@@ -60,7 +63,11 @@ pub struct Fault {
 impl Fault {
     /// A fault without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, hint: None }
+        Self {
+            message: message.into(),
+            place: None,
+            hint: None,
+        }
     }
 
     /// Adds the place.

@@ -42,7 +42,10 @@ enum State {
 
 /// Fills all placeholders of a text. Reports every one that has no value.
 pub fn fill(text: &str, parameters: &Parameters, environment: Environment<'_>) -> (Filled, Vec<Unfilled>) {
-    let mut filled = Filled { pieces: Vec::new(), closed: true };
+    let mut filled = Filled {
+        pieces: Vec::new(),
+        closed: true,
+    };
     let mut faults = Vec::new();
     let mut state = State::Code;
     let mut copied_to = 0;
@@ -55,7 +58,11 @@ pub fn fill(text: &str, parameters: &Parameters, environment: Environment<'_>) -
             State::LineComment => {}
             State::BlockComment(depth) if rest.starts_with("*/") => {
                 width = 2;
-                state = if depth == 1 { State::Code } else { State::BlockComment(depth - 1) };
+                state = if depth == 1 {
+                    State::Code
+                } else {
+                    State::BlockComment(depth - 1)
+                };
             }
             State::BlockComment(depth) if rest.starts_with("/*") => {
                 width = 2;
@@ -64,7 +71,11 @@ pub fn fill(text: &str, parameters: &Parameters, environment: Environment<'_>) -
             State::BlockComment(_) => {}
             State::Code | State::Quoted(_) if rest.starts_with("$${") => {
                 filled.copy(text, copied_to..at);
-                filled.pieces.push(Piece { value: Value::plain("${"), source: at..at + 3, copied: false });
+                filled.pieces.push(Piece {
+                    value: Value::plain("${"),
+                    source: at..at + 3,
+                    copied: false,
+                });
                 filled.closed = false;
                 width = 3;
                 copied_to = at + width;
@@ -80,7 +91,11 @@ pub fn fill(text: &str, parameters: &Parameters, environment: Environment<'_>) -
                             value.text = value.text.replace(quote, &doubled);
                             value.shown = value.shown.replace(quote, &doubled);
                         }
-                        filled.pieces.push(Piece { value, source: at..end, copied: false });
+                        filled.pieces.push(Piece {
+                            value,
+                            source: at..end,
+                            copied: false,
+                        });
                     }
                     Err((message, hint)) => faults.push((at..end, message, hint)),
                 }
@@ -115,15 +130,27 @@ pub fn fill(text: &str, parameters: &Parameters, environment: Environment<'_>) -
 impl Filled {
     fn copy(&mut self, text: &str, source: Range<usize>) {
         if !source.is_empty() {
-            self.pieces.push(Piece { value: Value::plain(&text[source.clone()]), source, copied: true });
+            self.pieces.push(Piece {
+                value: Value::plain(&text[source.clone()]),
+                source,
+                copied: true,
+            });
         }
     }
 }
 
 /// The placeholder that begins at `start`: where it ends, and its value or what is wrong with it.
-fn placeholder(text: &str, start: usize, parameters: &Parameters, environment: Environment<'_>) -> (usize, Result<Value, (String, String)>) {
+fn placeholder(
+    text: &str,
+    start: usize,
+    parameters: &Parameters,
+    environment: Environment<'_>,
+) -> (usize, Result<Value, (String, String)>) {
     let inner_start = start + 2;
-    let Some(length) = text[inner_start..].find(['}', '\n']).filter(|length| text[inner_start + length..].starts_with('}')) else {
+    let Some(length) = text[inner_start..]
+        .find(['}', '\n'])
+        .filter(|length| text[inner_start + length..].starts_with('}'))
+    else {
         let hint = "close it with '}' on the same line, or write $${ for the two characters";
         return (inner_start, Err(("'${' is never closed".into(), hint.into())));
     };
@@ -138,14 +165,19 @@ fn placeholder(text: &str, start: usize, parameters: &Parameters, environment: E
     };
     if !is_name(name) {
         let hint = "a name has letters, digits and _; write $${ for the two characters";
-        return (end, Err((format!("'{name}' is not the name of a parameter"), hint.into())));
+        return (
+            end,
+            Err((format!("'{name}' is not the name of a parameter"), hint.into())),
+        );
     }
     let value = match (parameters.get(name), default) {
         (Some(value), _) => Ok(value.clone()),
         (None, Some(default)) => Ok(Value::plain(default)),
         (None, None) => Err((
             format!("the parameter '{name}' has no value"),
-            format!("give it in [parameters] of the pipeline file, by --param {name}=..., or a default here: ${{{name}:...}}"),
+            format!(
+                "give it in [parameters] of the pipeline file, by --param {name}=..., or a default here: ${{{name}:...}}"
+            ),
         )),
     };
     (end, value)
@@ -159,13 +191,20 @@ mod tests {
         let mut parameters = Parameters::default();
         values.iter().for_each(|(name, value)| parameters.set(name, value));
         let (filled, faults) = fill(text, &parameters, &|name| (name == "SECRET").then(|| "hush".into()));
-        if faults.is_empty() { Ok(filled.pieces.iter().map(|piece| piece.value.text.as_str()).collect()) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(filled.pieces.iter().map(|piece| piece.value.text.as_str()).collect())
+        } else {
+            Err(faults)
+        }
     }
 
     #[test]
     fn values_and_defaults_are_filled_in() {
         let text = "SELECT ${k}, ${n:7}, '${path:a/b}' FROM ${table:t}";
-        assert_eq!(filled(text, &[("k", "5"), ("path", "c:d")]), Ok("SELECT 5, 7, 'c:d' FROM t".into()));
+        assert_eq!(
+            filled(text, &[("k", "5"), ("path", "c:d")]),
+            Ok("SELECT 5, 7, 'c:d' FROM t".into())
+        );
     }
 
     #[test]
@@ -177,7 +216,10 @@ mod tests {
     #[test]
     fn comments_and_escapes_stay() {
         let text = "-- ${a}\n/* ${b} /* */ ${c} */ SELECT '$${d} -- ${e:1}' -- '\n, ${f:2}";
-        assert_eq!(filled(text, &[]), Ok("-- ${a}\n/* ${b} /* */ ${c} */ SELECT '${d} -- 1' -- '\n, 2".into()));
+        assert_eq!(
+            filled(text, &[]),
+            Ok("-- ${a}\n/* ${b} /* */ ${c} */ SELECT '${d} -- 1' -- '\n, 2".into())
+        );
     }
 
     #[test]
@@ -189,10 +231,18 @@ mod tests {
 
     #[test]
     fn a_variable_of_the_environment_is_a_secret() {
-        let (filled, _) = fill("'${env:SECRET}' '${env:NONE:public}'", &Parameters::default(), &|name| (name == "SECRET").then(|| "hush".into()));
+        let (filled, _) = fill(
+            "'${env:SECRET}' '${env:NONE:public}'",
+            &Parameters::default(),
+            &|name| (name == "SECRET").then(|| "hush".into()),
+        );
         let shown: String = filled.pieces.iter().map(|piece| piece.value.shown.as_str()).collect();
         assert_eq!(shown, "'****' 'public'");
-        assert!(fill("${env:NONE}", &Parameters::default(), &|_| None).1[0].1.contains("NONE"));
+        assert!(
+            fill("${env:NONE}", &Parameters::default(), &|_| None).1[0]
+                .1
+                .contains("NONE")
+        );
     }
 
     #[test]

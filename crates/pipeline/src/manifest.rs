@@ -72,10 +72,19 @@ impl From<Vec<Fault>> for Broken {
 /// Keys of the pipeline file that are planned and do nothing yet. They are refused: a setting that has no effect is worse
 /// than none.
 const LATER: [(&str, &str); 4] = [
-    ("checkpoint", "this version keeps no checkpoints: a run that is stopped starts anew"),
-    ("retention", "this version does not prune: set 'target.ttl_secs' on the Redis tables"),
+    (
+        "checkpoint",
+        "this version keeps no checkpoints: a run that is stopped starts anew",
+    ),
+    (
+        "retention",
+        "this version does not prune: set 'target.ttl_secs' on the Redis tables",
+    ),
     ("panes", "this version has no roll-up: write the windows into the SQL"),
-    ("sets", "this version has no roll-up: write one INSERT for each dimension set"),
+    (
+        "sets",
+        "this version has no roll-up: write one INSERT for each dimension set",
+    ),
 ];
 
 impl Pipeline {
@@ -83,25 +92,57 @@ impl Pipeline {
     ///
     /// # Errors
     /// All faults of all these files.
-    pub fn load(path: &Path, overrides: Overrides<'_>, environment: Environment<'_>, files: &mut Files) -> Result<Self, Broken> {
+    pub fn load(
+        path: &Path,
+        overrides: Overrides<'_>,
+        environment: Environment<'_>,
+        files: &mut Files,
+    ) -> Result<Self, Broken> {
         let name = path.display().to_string();
         let text = read(path).map_err(|fault| Broken::from(vec![fault]))?;
         let file = files.add(name, text.as_str());
         let (document, errors) = DeTable::parse_recoverable(&text);
         if !errors.is_empty() {
             // What stands behind a syntax error is guesswork, so checking its keys would only confuse.
-            let fault = |error: toml::de::Error| Fault::new(error.message().trim_end()).at(file, error.span().unwrap_or_default());
+            let fault = |error: toml::de::Error| {
+                Fault::new(error.message().trim_end()).at(file, error.span().unwrap_or_default())
+            };
             return Err(Broken::from(errors.into_iter().map(fault).collect::<Vec<_>>()));
         }
-        let mut reader = Reader { file, base: path.parent().unwrap_or(Path::new("")), environment, faults: Vec::new() };
+        let mut reader = Reader {
+            file,
+            base: path.parent().unwrap_or(Path::new("")),
+            environment,
+            faults: Vec::new(),
+        };
         let mut top = Keys::new(document.get_ref());
-        let known = ["name", "version", "sql", "parallelism", "memory_limit", "idle_timeout", "idle_close", "parameters", "paths", "show"];
+        let known = [
+            "name",
+            "version",
+            "sql",
+            "parallelism",
+            "memory_limit",
+            "idle_timeout",
+            "idle_close",
+            "parameters",
+            "paths",
+            "show",
+        ];
 
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let stem = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let name = top.take("name").and_then(|value| reader.name(value)).unwrap_or(stem);
-        let version = top.take("version").and_then(|value| reader.integer(value, 1..=u64::from(u32::MAX))).unwrap_or(1);
+        let version = top
+            .take("version")
+            .and_then(|value| reader.integer(value, 1..=u64::from(u32::MAX)))
+            .unwrap_or(1);
         let settings = Settings {
-            parallelism: top.take("parallelism").and_then(|value| reader.integer(value, 1..=1024)).and_then(|n| usize::try_from(n).ok()),
+            parallelism: top
+                .take("parallelism")
+                .and_then(|value| reader.integer(value, 1..=1024))
+                .and_then(|n| usize::try_from(n).ok()),
             memory_limit: top.take("memory_limit").and_then(|value| reader.size(value)),
             idle_timeout: top.take("idle_timeout").and_then(|value| reader.duration(value)),
             idle_close: top.take("idle_close").and_then(|value| reader.duration(value)),
@@ -118,7 +159,9 @@ impl Pipeline {
             Some(value) => reader.sql(value),
             None => {
                 let hint = "add sql = [\"../sql/queries/NAME.sql\"], names relative to this file";
-                reader.faults.push(Fault::new("the pipeline file names no SQL").at(file, 0..0).hint(hint));
+                reader
+                    .faults
+                    .push(Fault::new("the pipeline file names no SQL").at(file, 0..0).hint(hint));
                 Vec::new()
             }
         };
@@ -139,7 +182,10 @@ impl Pipeline {
                 }
                 Err(fault) => {
                     complete = false;
-                    faults.push(Fault { place: Some(place), ..fault });
+                    faults.push(Fault {
+                        place: Some(place),
+                        ..fault
+                    });
                 }
             }
         }
@@ -147,8 +193,17 @@ impl Pipeline {
             faults.extend(parameters.unused());
         }
         match faults.is_empty() {
-            true => Ok(Self { name, version, settings, shows, script }),
-            false => Err(Broken { faults, script: complete.then_some(script) }),
+            true => Ok(Self {
+                name,
+                version,
+                settings,
+                shows,
+                script,
+            }),
+            false => Err(Broken {
+                faults,
+                script: complete.then_some(script),
+            }),
         }
     }
 
@@ -156,10 +211,21 @@ impl Pipeline {
     ///
     /// # Errors
     /// All faults in its placeholders.
-    pub fn bare(name: &str, text: &str, overrides: Overrides<'_>, environment: Environment<'_>, files: &mut Files) -> Result<Self, Broken> {
+    pub fn bare(
+        name: &str,
+        text: &str,
+        overrides: Overrides<'_>,
+        environment: Environment<'_>,
+        files: &mut Files,
+    ) -> Result<Self, Broken> {
         let file = files.add(name, text);
-        let stem = Path::new(name).file_stem().map_or("query".into(), |stem| stem.to_string_lossy());
-        let mut kept: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let stem = Path::new(name)
+            .file_stem()
+            .map_or("query".into(), |stem| stem.to_string_lossy());
+        let mut kept: String = stem
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
         if kept.chars().all(|c| c == '_') {
             kept = "query".into();
         }
@@ -172,8 +238,17 @@ impl Pipeline {
         faults.extend(unfilled);
         faults.extend(parameters.unused());
         match faults.is_empty() {
-            true => Ok(Self { name: kept, version: 1, settings: Settings::default(), shows: Vec::new(), script }),
-            false => Err(Broken { faults, script: complete.then_some(script) }),
+            true => Ok(Self {
+                name: kept,
+                version: 1,
+                settings: Settings::default(),
+                shows: Vec::new(),
+                script,
+            }),
+            false => Err(Broken {
+                faults,
+                script: complete.then_some(script),
+            }),
         }
     }
 }
@@ -182,7 +257,9 @@ impl Pipeline {
 fn apply(overrides: Overrides<'_>, parameters: &mut Parameters, faults: &mut Vec<Fault>) {
     for (name, value) in overrides {
         if RESERVED.contains(&name.as_str()) {
-            faults.push(Fault::new(format!("'{name}' is a parameter of Hitters and cannot be set")));
+            faults.push(Fault::new(format!(
+                "'{name}' is a parameter of Hitters and cannot be set"
+            )));
         } else {
             parameters.set(name, value);
         }
@@ -221,12 +298,18 @@ struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     fn new(table: &'a DeTable<'a>) -> Self {
-        Self { table, taken: Vec::new() }
+        Self {
+            table,
+            taken: Vec::new(),
+        }
     }
 
     fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.taken.push(key);
-        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+        self.table
+            .iter()
+            .find(|(name, _)| name.get_ref() == key)
+            .map(|(_, value)| value)
     }
 }
 
@@ -244,11 +327,19 @@ impl Reader<'_> {
     }
 
     fn unknown(&mut self, keys: &Keys<'_>, known: &[&str]) {
-        for (key, _) in keys.table.iter().filter(|(key, _)| !keys.taken.contains(&key.get_ref().as_ref())) {
+        for (key, _) in keys
+            .table
+            .iter()
+            .filter(|(key, _)| !keys.taken.contains(&key.get_ref().as_ref()))
+        {
             let name = key.get_ref().as_ref();
             match LATER.iter().find(|(later, _)| *later == name) {
                 Some((_, instead)) => self.fault(key.span(), format!("the key '{name}' has no effect yet"), *instead),
-                None => self.fault(key.span(), format!("unknown key '{name}'"), format!("known keys: {}", known.join(", "))),
+                None => self.fault(
+                    key.span(),
+                    format!("unknown key '{name}'"),
+                    format!("known keys: {}", known.join(", ")),
+                ),
             }
         }
     }
@@ -272,17 +363,27 @@ impl Reader<'_> {
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
             return Some(name);
         }
-        self.fault(value.span(), format!("'{name}' cannot be the name of a pipeline"), "use letters, digits, - and _: it becomes a part of keys and topics");
+        self.fault(
+            value.span(),
+            format!("'{name}' cannot be the name of a pipeline"),
+            "use letters, digits, - and _: it becomes a part of keys and topics",
+        );
         None
     }
 
     fn integer(&mut self, value: &Spanned<DeValue<'_>>, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
         let number = match value.get_ref() {
-            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|n| range.contains(n)),
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
+                .ok()
+                .filter(|n| range.contains(n)),
             _ => None,
         };
         if number.is_none() {
-            self.fault(value.span(), "this is no number that can stand here", format!("a whole number from {} to {}", range.start(), range.end()));
+            self.fault(
+                value.span(),
+                "this is no number that can stand here",
+                format!("a whole number from {} to {}", range.start(), range.end()),
+            );
         }
         number
     }
@@ -292,12 +393,16 @@ impl Reader<'_> {
             return self.integer(value, 1..=1 << 53);
         }
         let text = self.text(value)?.text;
-        quantity::bytes(&text).map_err(|hint| self.fault(value.span(), format!("'{text}' is not a size"), hint)).ok()
+        quantity::bytes(&text)
+            .map_err(|hint| self.fault(value.span(), format!("'{text}' is not a size"), hint))
+            .ok()
     }
 
     fn duration(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
         let text = self.text(value)?.text;
-        quantity::duration(&text).map_err(|hint| self.fault(value.span(), format!("'{text}' is not a duration"), hint)).ok()
+        quantity::duration(&text)
+            .map_err(|hint| self.fault(value.span(), format!("'{text}' is not a duration"), hint))
+            .ok()
     }
 
     fn sql(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<(PathBuf, Place)> {
@@ -312,47 +417,90 @@ impl Reader<'_> {
 
     fn sql_file(&mut self, value: &Spanned<DeValue<'_>>) -> Option<(PathBuf, Place)> {
         let path = self.text(value)?.text;
-        Some((join(self.base, &path), Place { file: self.file, range: value.span() }))
+        Some((
+            join(self.base, &path),
+            Place {
+                file: self.file,
+                range: value.span(),
+            },
+        ))
     }
 
     /// `[parameters]`, or `[paths]` whose values are file names relative to the pipeline file.
     fn parameters(&mut self, value: &Spanned<DeValue<'_>>, parameters: &mut Parameters, paths: bool) {
         let DeValue::Table(table) = value.get_ref() else {
             let name = if paths { "paths" } else { "parameters" };
-            self.fault(value.span(), format!("'{name}' must be a table"), format!("write [{name}], then a line 'key = value' for each"));
+            self.fault(
+                value.span(),
+                format!("'{name}' must be a table"),
+                format!("write [{name}], then a line 'key = value' for each"),
+            );
             return;
         };
         for (key, value) in table.iter() {
             let name = key.get_ref().as_ref();
             if !is_name(name) || RESERVED.contains(&name) {
-                let hint = format!("a name has letters, digits and _, and is none of {}", RESERVED.join(", "));
+                let hint = format!(
+                    "a name has letters, digits and _, and is none of {}",
+                    RESERVED.join(", ")
+                );
                 self.fault(key.span(), format!("'{name}' cannot be the name of a parameter"), hint);
                 continue;
             }
             let filled = match value.get_ref() {
-                DeValue::String(_) => self.text(value).map(|value| if paths { self.path(&value) } else { value }),
-                DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) if !paths => Some(Value::plain(plain(value.get_ref()))),
+                DeValue::String(_) => self
+                    .text(value)
+                    .map(|value| if paths { self.path(&value) } else { value }),
+                DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) if !paths => {
+                    Some(Value::plain(plain(value.get_ref())))
+                }
                 _ => {
-                    let hint = if paths { "a file name in quotes" } else { "a text, a number, true or false" };
-                    self.fault(value.span(), format!("the parameter '{name}' has no value that can be filled in"), hint);
+                    let hint = if paths {
+                        "a file name in quotes"
+                    } else {
+                        "a text, a number, true or false"
+                    };
+                    self.fault(
+                        value.span(),
+                        format!("the parameter '{name}' has no value that can be filled in"),
+                        hint,
+                    );
                     None
                 }
             };
             let Some(filled) = filled else { continue };
-            if !parameters.declare(name, filled, Place { file: self.file, range: key.span() }) {
-                self.fault(key.span(), format!("'{name}' stands in [parameters] and in [paths]"), "take one of them out");
+            if !parameters.declare(
+                name,
+                filled,
+                Place {
+                    file: self.file,
+                    range: key.span(),
+                },
+            ) {
+                self.fault(
+                    key.span(),
+                    format!("'{name}' stands in [parameters] and in [paths]"),
+                    "take one of them out",
+                );
             }
         }
     }
 
     fn path(&self, value: &Value) -> Value {
         let joined = |path: &str| join(self.base, path).display().to_string();
-        Value { text: joined(&value.text), shown: joined(&value.shown) }
+        Value {
+            text: joined(&value.text),
+            shown: joined(&value.shown),
+        }
     }
 
     fn shows(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<Show> {
         let DeValue::Array(list) = value.get_ref() else {
-            self.fault(value.span(), "'show' must be a list of tables", "write [[show]], with two brackets");
+            self.fault(
+                value.span(),
+                "'show' must be a list of tables",
+                "write [[show]], with two brackets",
+            );
             return Vec::new();
         };
         list.iter().filter_map(|one| self.show(one)).collect()
@@ -360,15 +508,24 @@ impl Reader<'_> {
 
     fn show(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Show> {
         let DeValue::Table(table) = value.get_ref() else {
-            self.fault(value.span(), "'show' must be a list of tables", "write [[show]], then table = \"...\" below it");
+            self.fault(
+                value.span(),
+                "'show' must be a list of tables",
+                "write [[show]], then table = \"...\" below it",
+            );
             return None;
         };
         let mut keys = Keys::new(table);
         let name = keys.take("table");
-        let title = keys.take("title").and_then(|value| self.text(value)).map(|title| title.text);
+        let title = keys
+            .take("title")
+            .and_then(|value| self.text(value))
+            .map(|title| title.text);
         let count = |reader: &mut Self, value: Option<&Spanned<DeValue<'_>>>, default: usize| {
             let number = value.and_then(|value| reader.integer(value, 1..=1000));
-            number.and_then(|number| usize::try_from(number).ok()).unwrap_or(default)
+            number
+                .and_then(|number| usize::try_from(number).ok())
+                .unwrap_or(default)
         };
         let windows = keys.take("windows");
         let windows = count(self, windows, 1);
@@ -376,11 +533,24 @@ impl Reader<'_> {
         let groups = count(self, groups, 10);
         self.unknown(&keys, &["table", "title", "windows", "groups"]);
         let Some(name) = name else {
-            self.fault(value.span(), "[[show]] names no table", "add table = \"NAME\", a table that the SQL writes to");
+            self.fault(
+                value.span(),
+                "[[show]] names no table",
+                "add table = \"NAME\", a table that the SQL writes to",
+            );
             return None;
         };
         let table = self.text(name)?.text;
-        Some(Show { table, place: Place { file: self.file, range: name.span() }, title, windows, groups })
+        Some(Show {
+            table,
+            place: Place {
+                file: self.file,
+                range: name.span(),
+            },
+            title,
+            windows,
+            groups,
+        })
     }
 }
 

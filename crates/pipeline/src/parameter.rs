@@ -16,7 +16,8 @@ pub const RESERVED: [&str; 3] = ["env", "pipeline", "version"];
 /// True for a name that can stand in `${name}`.
 pub fn is_name(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// A value, and whether it may be shown.
@@ -32,18 +33,27 @@ impl Value {
     /// A value that is no secret.
     pub fn plain(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { shown: text.clone(), text }
+        Self {
+            shown: text.clone(),
+            text,
+        }
     }
 
     /// A value that came from the environment.
     pub fn secret(text: impl Into<String>) -> Self {
-        Self { text: text.into(), shown: "****".into() }
+        Self {
+            text: text.into(),
+            shown: "****".into(),
+        }
     }
 
     /// The value of a string of the pipeline file: `${env:NAME}` and `${env:NAME:default}` in it come from the
     /// environment, `$${` stands for `${`. The error is a message with its hint.
     pub fn expand(text: &str, environment: Environment<'_>) -> Result<Self, (String, String)> {
-        let mut value = Value { text: String::new(), shown: String::new() };
+        let mut value = Value {
+            text: String::new(),
+            shown: String::new(),
+        };
         let mut rest = text;
         while let Some(dollar) = rest.find('$') {
             let (before, tail) = rest.split_at(dollar);
@@ -53,11 +63,18 @@ impl Value {
                 rest = after;
             } else if let Some(after) = tail.strip_prefix("${") {
                 let Some(end) = after.find('}') else {
-                    return Err(("'${' is never closed".into(), "close it with '}', or write $${ for the two characters".into()));
+                    return Err((
+                        "'${' is never closed".into(),
+                        "close it with '}', or write $${ for the two characters".into(),
+                    ));
                 };
                 let Some(variable) = after[..end].strip_prefix("env:") else {
-                    let hint = "only the environment can be used here, as ${env:NAME}; write $${ for the two characters";
-                    return Err((format!("'${{{}}}' in a value of the pipeline file", &after[..end]), hint.into()));
+                    let hint =
+                        "only the environment can be used here, as ${env:NAME}; write $${ for the two characters";
+                    return Err((
+                        format!("'${{{}}}' in a value of the pipeline file", &after[..end]),
+                        hint.into(),
+                    ));
                 };
                 value.push(&from_environment(variable, environment)?);
                 rest = &after[end + 1..];
@@ -109,20 +126,41 @@ struct Parameter {
 impl Parameters {
     /// Sets a value of the pipeline file. False if the name has one already.
     pub fn declare(&mut self, name: &str, value: Value, place: Place) -> bool {
-        let parameter = Parameter { value, place: Some(place), must_be_used: true, used: Cell::new(false) };
+        let parameter = Parameter {
+            value,
+            place: Some(place),
+            must_be_used: true,
+            used: Cell::new(false),
+        };
         self.0.insert(name.into(), parameter).is_none()
     }
 
     /// Sets a value that need not be used.
     pub fn build_in(&mut self, name: &str, value: Value) {
-        self.0.insert(name.into(), Parameter { value, place: None, must_be_used: false, used: Cell::new(false) });
+        self.0.insert(
+            name.into(),
+            Parameter {
+                value,
+                place: None,
+                must_be_used: false,
+                used: Cell::new(false),
+            },
+        );
     }
 
     /// Sets a value from the command line, in the place of one of the file.
     pub fn set(&mut self, name: &str, value: &str) {
         let place = self.0.get(name).and_then(|parameter| parameter.place.clone());
         let value = Value::plain(value);
-        self.0.insert(name.into(), Parameter { value, place, must_be_used: true, used: Cell::new(false) });
+        self.0.insert(
+            name.into(),
+            Parameter {
+                value,
+                place,
+                must_be_used: true,
+                used: Cell::new(false),
+            },
+        );
     }
 
     /// Looks a value up and marks it as used.
@@ -134,7 +172,10 @@ impl Parameters {
 
     /// Parameters that no SQL file used.
     pub fn unused(&self) -> impl Iterator<Item = Fault> + '_ {
-        let unused = self.0.iter().filter(|(_, parameter)| parameter.must_be_used && !parameter.used.get());
+        let unused = self
+            .0
+            .iter()
+            .filter(|(_, parameter)| parameter.must_be_used && !parameter.used.get());
         unused.map(|(name, parameter)| Fault {
             message: format!("no SQL file uses the parameter '{name}'"),
             place: parameter.place.clone(),

@@ -23,7 +23,10 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
             "d" => 86_400_000,
             _ => return Err(ALLOWED),
         };
-        millis = number.checked_mul(unit).and_then(|part| millis.checked_add(part)).ok_or(ALLOWED)?;
+        millis = number
+            .checked_mul(unit)
+            .and_then(|part| millis.checked_add(part))
+            .ok_or(ALLOWED)?;
         rest = rest[letters..].trim_start();
     }
     Ok(Duration::from_millis(millis))
@@ -33,7 +36,9 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
 pub fn bytes(text: &str) -> Result<u64, &'static str> {
     const ALLOWED: &str = "a size is a number of bytes or a number with kB, MB, GB, KiB, MiB or GiB, as '512MB'";
     let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..digits].parse().map_err(|_| ALLOWED)?;
     let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -47,7 +52,11 @@ pub fn bytes(text: &str) -> Result<u64, &'static str> {
     };
     let bytes = number * unit as f64;
     // Above 2^53 a product of floats is no exact number of bytes, and no machine has so many.
-    if bytes.is_finite() && (1.0..9_007_199_254_740_992.0).contains(&bytes) { Ok(bytes as u64) } else { Err(ALLOWED) }
+    if bytes.is_finite() && (1.0..9_007_199_254_740_992.0).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err(ALLOWED)
+    }
 }
 
 #[cfg(test)]
@@ -59,7 +68,16 @@ mod tests {
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("250 ms"), Ok(Duration::from_millis(250)));
-        for wrong in ["", "10", "s", "1.5s", "10 parsecs", "-1s", "99999999999999999999s", "999999999999999999d"] {
+        for wrong in [
+            "",
+            "10",
+            "s",
+            "1.5s",
+            "10 parsecs",
+            "-1s",
+            "99999999999999999999s",
+            "999999999999999999d",
+        ] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -43,11 +43,19 @@ impl Script {
 
     /// A message about the script with every secret in it as `****`.
     pub fn mask(&self, message: &str) -> String {
-        self.secrets.iter().fold(message.to_owned(), |text, secret| text.replace(secret, "****"))
+        self.secrets
+            .iter()
+            .fold(message.to_owned(), |text, secret| text.replace(secret, "****"))
     }
 
     /// Adds a file.
-    pub(crate) fn push(&mut self, file: FileId, files: &Files, parameters: &Parameters, environment: Environment<'_>) -> Vec<Fault> {
+    pub(crate) fn push(
+        &mut self,
+        file: FileId,
+        files: &Files,
+        parameters: &Parameters,
+        environment: Environment<'_>,
+    ) -> Vec<Fault> {
         let source = files.text(file);
         let (filled, unfilled) = fill(source, parameters, environment);
         for piece in filled.pieces {
@@ -58,15 +66,28 @@ impl Script {
                 self.secrets.push(piece.value.text.clone());
                 self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
             }
-            self.origins.push(Origin { filled: start..self.text.len(), file, source: piece.source, copied: piece.copied });
+            self.origins.push(Origin {
+                filled: start..self.text.len(),
+                file,
+                source: piece.source,
+                copied: piece.copied,
+            });
         }
         // The next file is a new statement, even if this one forgets the semicolon or ends in a comment.
         let glue = if filled.closed { "\n" } else { "\n;\n" };
         let start = self.text.len();
         self.text.push_str(glue);
         self.masked.push_str(glue);
-        self.origins.push(Origin { filled: start..self.text.len(), file, source: source.len()..source.len(), copied: false });
-        unfilled.into_iter().map(|(place, message, hint)| Fault::new(message).at(file, place).hint(hint)).collect()
+        self.origins.push(Origin {
+            filled: start..self.text.len(),
+            file,
+            source: source.len()..source.len(),
+            copied: false,
+        });
+        unfilled
+            .into_iter()
+            .map(|(place, message, hint)| Fault::new(message).at(file, place).hint(hint))
+            .collect()
     }
 
     /// The place in a file that a range of the script stands for, `start` and `end` as 1-based (line, column), `end`
@@ -76,7 +97,11 @@ impl Script {
         let first = self.origin(start)?;
         // The last character, not the one behind it: that may be in the next piece or file.
         let last = self.origin(end.saturating_sub(1).max(start))?;
-        let from = if first.copied { first.source.start + (start - first.filled.start) } else { first.source.start };
+        let from = if first.copied {
+            first.source.start + (start - first.filled.start)
+        } else {
+            first.source.start
+        };
         let to = if last.file != first.file {
             first.source.end
         } else if last.copied {
@@ -84,7 +109,10 @@ impl Script {
         } else {
             last.source.end
         };
-        Some(Place { file: first.file, range: from..to.max(from) })
+        Some(Place {
+            file: first.file,
+            range: from..to.max(from),
+        })
     }
 
     /// Byte offset of a 1-based line and column; the end of the line or text if there is no such character.

@@ -12,7 +12,10 @@ fn load(files: &[(&str, &str)], overrides: &[(&str, &str)]) -> (Result<Pipeline,
     for (name, text) in files {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let overrides: Vec<_> = overrides.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let overrides: Vec<_> = overrides
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
     let environment = |name: &str| (name == "KAFKA_PASSWORD").then(|| "hush".to_string());
     let mut read = Files::default();
     let pipeline = Pipeline::load(&folder.path().join("p.toml"), &overrides, &environment, &mut read);
@@ -24,8 +27,16 @@ fn said(files: &[(&str, &str)], overrides: &[(&str, &str)]) -> Vec<String> {
     let (pipeline, read, _folder) = load(files, overrides);
     let line = |fault: &Fault| match &fault.place {
         Some(place) => {
-            let name = Path::new(read.name(place.file)).file_name().unwrap().to_string_lossy().into_owned();
-            format!("{name}:{}: {}", read.line_and_column(place.file, place.range.start).0, fault.message)
+            let name = Path::new(read.name(place.file))
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
+            format!(
+                "{name}:{}: {}",
+                read.line_and_column(place.file, place.range.start).0,
+                fault.message
+            )
         }
         None => fault.message.clone(),
     };
@@ -55,13 +66,19 @@ fn a_full_file_is_read() {
     let (pipeline, _, folder) = load(&[("p.toml", toml), ("q.sql", sql)], &[("n", "7")]);
     let pipeline = pipeline.unwrap();
     let out = folder.path().parent().unwrap().join("out/x.json");
-    let expected = format!("-- ${{ignored}}\nSELECT 16, 'hush', '{}', 'shop-1', 3, 7\n;\n", out.display());
+    let expected = format!(
+        "-- ${{ignored}}\nSELECT 16, 'hush', '{}', 'shop-1', 3, 7\n;\n",
+        out.display()
+    );
     assert_eq!(pipeline.script.text(), expected);
     assert_eq!(pipeline.script.masked(), expected.replace("hush", "****"));
     assert_eq!((pipeline.name.as_str(), pipeline.version), ("shop-1", 3));
     assert_eq!(pipeline.settings.memory_limit, Some(512 << 20));
     assert_eq!(pipeline.settings.parallelism, Some(2));
-    assert_eq!((pipeline.settings.idle_timeout, pipeline.settings.idle_close), (Some(Duration::from_secs(5)), Some(Duration::from_secs(60))));
+    assert_eq!(
+        (pipeline.settings.idle_timeout, pipeline.settings.idle_close),
+        (Some(Duration::from_secs(5)), Some(Duration::from_secs(60)))
+    );
     assert_eq!((pipeline.shows[0].table.as_str(), pipeline.shows[0].windows), ("t", 2));
 }
 
@@ -80,7 +97,10 @@ secret = "${env:NOT_SET}"
 [[show]]
 titel = "x"
 "#;
-    let faults = said(&[("p.toml", toml), ("q.sql", "SELECT ${a},\n ${b:1} ${c}")], &[("pipeline", "y")]);
+    let faults = said(
+        &[("p.toml", toml), ("q.sql", "SELECT ${a},\n ${b:1} ${c}")],
+        &[("pipeline", "y")],
+    );
     for expected in [
         "p.toml:1: unknown key 'nmae'",
         "p.toml:3: this is no number that can stand here",
@@ -96,16 +116,33 @@ titel = "x"
         "q.sql:1: the parameter 'a' has no value",
         "q.sql:2: the parameter 'c' has no value",
     ] {
-        assert!(faults.iter().any(|fault| fault == expected), "{expected} is not in {faults:#?}");
+        assert!(
+            faults.iter().any(|fault| fault == expected),
+            "{expected} is not in {faults:#?}"
+        );
     }
-    assert!(faults.iter().any(|fault| fault.starts_with("p.toml:2: cannot read") && fault.contains("gone.sql")), "{faults:#?}");
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.starts_with("p.toml:2: cannot read") && fault.contains("gone.sql")),
+        "{faults:#?}"
+    );
     assert_eq!(faults.len(), 14, "{faults:#?}");
 }
 
 #[test]
 fn a_parameter_that_nothing_uses_is_a_fault() {
-    let faults = said(&[("p.toml", "sql = 'q.sql'\nparameters.k = 1\n"), ("q.sql", "SELECT 1")], &[("x", "2")]);
-    assert_eq!(faults, ["p.toml:2: no SQL file uses the parameter 'k'", "no SQL file uses the parameter 'x'"]);
+    let faults = said(
+        &[("p.toml", "sql = 'q.sql'\nparameters.k = 1\n"), ("q.sql", "SELECT 1")],
+        &[("x", "2")],
+    );
+    assert_eq!(
+        faults,
+        [
+            "p.toml:2: no SQL file uses the parameter 'k'",
+            "no SQL file uses the parameter 'x'"
+        ]
+    );
 }
 
 #[test]
@@ -118,10 +155,26 @@ fn broken_toml_points_at_its_place() {
 fn a_bare_text_has_a_name_and_defaults() {
     let mut files = Files::default();
     let overrides = [("k".to_string(), "3".to_string())];
-    let pipeline = Pipeline::bare("a/top words.sql", "SELECT ${k}, '${pipeline}'", &overrides, &|_| None, &mut files).unwrap();
+    let pipeline = Pipeline::bare(
+        "a/top words.sql",
+        "SELECT ${k}, '${pipeline}'",
+        &overrides,
+        &|_| None,
+        &mut files,
+    )
+    .unwrap();
     assert_eq!(pipeline.script.text(), "SELECT 3, 'top_words'\n;\n");
     let broken = Pipeline::bare("q.sql", "SELECT 1", &overrides, &|_| None, &mut files).unwrap_err();
     assert_eq!(broken.faults[0].message, "no SQL file uses the parameter 'k'");
-    assert_eq!(broken.script.unwrap().text(), "SELECT 1\n;\n", "a planner can look for more");
-    assert!(Pipeline::bare("q.sql", "SELECT ${x}", &[], &|_| None, &mut files).unwrap_err().script.is_none());
+    assert_eq!(
+        broken.script.unwrap().text(),
+        "SELECT 1\n;\n",
+        "a planner can look for more"
+    );
+    assert!(
+        Pipeline::bare("q.sql", "SELECT ${x}", &[], &|_| None, &mut files)
+            .unwrap_err()
+            .script
+            .is_none()
+    );
 }

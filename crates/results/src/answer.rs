@@ -82,7 +82,11 @@ impl Answer {
             Value::String(text) => {
                 let inner: Value = serde_json::from_str(text).map_err(|error| Unreadable::Json(error.to_string()))?;
                 // One level only: a string in a string was never written by an engine.
-                if inner.is_string() { Err(Unreadable::Json("a string".into())) } else { Self::read(&inner) }
+                if inner.is_string() {
+                    Err(Unreadable::Json("a string".into()))
+                } else {
+                    Self::read(&inner)
+                }
             }
             Value::Object(_) => Self::object(value),
             _ => Err(Unreadable::Json("neither an object nor a string".into())),
@@ -95,7 +99,10 @@ impl Answer {
             Some(other) => return Err(Unreadable::Format(other.to_string())),
             None => return Err(Unreadable::Field("format")),
         }
-        let items = value.get("items").and_then(Value::as_array).ok_or(Unreadable::Field("items"))?;
+        let items = value
+            .get("items")
+            .and_then(Value::as_array)
+            .ok_or(Unreadable::Field("items"))?;
         Ok(Self {
             k: small(value, "k")?,
             capacity: small(value, "capacity")?,
@@ -111,7 +118,10 @@ impl Answer {
 }
 
 fn item(value: &Value) -> Result<Item, Unreadable> {
-    let text = value.get("item").or_else(|| value.get("item_base64")).and_then(Value::as_str);
+    let text = value
+        .get("item")
+        .or_else(|| value.get("item_base64"))
+        .and_then(Value::as_str);
     Ok(Item {
         rank: small(value, "rank")?,
         item: text.ok_or(Unreadable::Field("item"))?.to_owned(),
@@ -121,7 +131,11 @@ fn item(value: &Value) -> Result<Item, Unreadable> {
 }
 
 fn bounds(value: &Value) -> Result<Bounds, Unreadable> {
-    Ok(Bounds { estimate: number(value, "estimate")?, lower: number(value, "lower")?, upper: number(value, "upper")? })
+    Ok(Bounds {
+        estimate: number(value, "estimate")?,
+        lower: number(value, "lower")?,
+        upper: number(value, "upper")?,
+    })
 }
 
 /// An integer, or a string that holds one: JSON readers keep numbers in doubles, so those above 2^53 are written as text.
@@ -139,7 +153,10 @@ fn small(value: &Value, field: &'static str) -> Result<u64, Unreadable> {
 }
 
 fn truth(value: &Value, field: &'static str) -> Result<bool, Unreadable> {
-    value.get(field).and_then(Value::as_bool).ok_or(Unreadable::Field(field))
+    value
+        .get(field)
+        .and_then(Value::as_bool)
+        .ok_or(Unreadable::Field(field))
 }
 
 #[cfg(test)]
@@ -162,7 +179,14 @@ mod tests {
         let quoted = Answer::read(&Value::String(answer().to_string())).expect("an answer");
         assert_eq!(nested, quoted);
         assert_eq!(nested.total, (1 << 53) + 1);
-        assert_eq!(nested.items[0].count, Bounds { estimate: 5120, lower: 5118, upper: 5120 });
+        assert_eq!(
+            nested.items[0].count,
+            Bounds {
+                estimate: 5120,
+                lower: 5118,
+                upper: 5120
+            }
+        );
     }
 
     #[test]

@@ -70,6 +70,10 @@ impl KafkaTable {
         &self.topic
     }
 
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
     /// `None` for a sink.
     pub(crate) fn decoding(&self) -> Option<&Decoding> {
         match &self.role {

@@ -5,8 +5,9 @@
 
 mod wait;
 
-use crate::kafka::{Servers, Watch, metadata};
+use crate::kafka::{KafkaTable, Servers, Watch, metadata};
 use crate::run::RunOptions;
+use hitters_planner::table::Table;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
@@ -40,6 +41,28 @@ pub struct Topic {
     pub leaderless: Vec<i32>,
     /// All settings, also those that are defaults.
     pub settings: BTreeMap<String, String>,
+}
+
+/// The topic behind a table, and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableTopic {
+    /// `host:port,host:port`.
+    pub bootstrap_servers: String,
+    /// The table's settings of librdkafka: TLS, SASL and others.
+    pub client_configs: Vec<(String, String)>,
+    /// The name of the topic.
+    pub topic: String,
+}
+
+/// The topic of a `kafka` table; `None` for tables of other connectors.
+pub fn of_table(table: &Table) -> Option<TableTopic> {
+    let kafka = table.spec.as_any().downcast_ref::<KafkaTable>()?;
+    let servers = kafka.servers();
+    Some(TableTopic {
+        bootstrap_servers: servers.bootstrap.clone(),
+        client_configs: servers.settings.clone(),
+        topic: kafka.topic().to_string(),
+    })
 }
 
 /// One way in which a topic is not what it should be.

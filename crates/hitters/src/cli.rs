@@ -1,0 +1,316 @@
+//! The command line: what can be said to `hitters`.
+
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hitters_connectors::generate::Profile;
+use hitters_connectors::{Bound, DeadLetter};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const AFTER: &str = "\
+Data goes to standard output, talk to standard error.
+
+Exit codes:
+  0    done
+  1    it failed while it ran: a source, a sink, the memory limit
+  2    the command line is wrong
+  3    the SQL or the pipeline file is wrong
+  130  stopped by a signal; what was read until then was flushed";
+
+/// Finds the top K of endless event streams, by window and dimension, with proven bounds.
+#[derive(Debug, Parser)]
+#[command(name = "hitters", version, after_help = AFTER, max_term_width = 110, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say less: no progress, no summary, only errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline or a SQL file, until its input ends or you stop it.
+    Run(Run),
+    /// Check a pipeline: all faults at once, each with its line and a hint.
+    Check(Check),
+    /// Show the plan of a pipeline, what a window costs in memory, and which bounds hold.
+    Explain(Explain),
+    /// Print the SQL as the engine gets it: parameters filled in, secrets masked.
+    Render(Render),
+    /// Show the Kafka topics of a pipeline, create them, or say how they differ from what is wanted.
+    Topics(Topics),
+    /// Write a synthetic stream of events to a file or a Kafka topic: the same options give the same bytes.
+    Generate(Generate),
+    /// Look into sketches.
+    #[command(subcommand)]
+    Sketch(Sketch),
+}
+
+/// What to work on, and what to fill into it.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// NAME of pipelines/NAME.toml, a pipeline file (.toml), a SQL file (.sql), or - for SQL on standard input.
+    #[arg(value_name = "PIPELINE|FILE.sql|-")]
+    pub target: String,
+    /// Fill ${NAME} in the SQL with VALUE; goes before the pipeline file's value. Can be given several times.
+    #[arg(long = "param", short = 'p', value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub params: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub target: Target,
+    /// How many workers read and count. [default: as many as the machine has processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub parallelism: Option<u16>,
+    /// Stop with an error when state grows over SIZE, as 512MB or 2GiB. [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory_limit: Option<u64>,
+    /// Stop when a SELECT has printed so many rows.
+    #[arg(long, value_name = "ROWS")]
+    pub limit: Option<u64>,
+    /// Read at most so many records of each table.
+    #[arg(long, value_name = "RECORDS")]
+    pub records: Option<u64>,
+    /// Where to begin in Kafka topics: earliest, latest, or a record time (RFC 3339 or epoch milliseconds).
+    #[arg(long, value_name = "TIME", value_parser = bound)]
+    pub from: Option<Bound>,
+    /// Where to end in Kafka topics, the time itself not included; latest is the end at the start of the run.
+    #[arg(long, value_name = "TIME", value_parser = bound)]
+    pub to: Option<Bound>,
+    /// End where the logs end at the start of the run, instead of waiting for more.
+    #[arg(long)]
+    pub bounded: bool,
+    /// Append bad rows of tables with bad_data = 'drop' to this file, with their place and the reason.
+    #[arg(long, value_name = "FILE", value_parser = dead_letter_file)]
+    pub dead_letter: Option<DeadLetter>,
+    /// How to print the rows of a bare SELECT.
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub format: Format,
+    /// Print the summary of the run as JSON, not as tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// Comma-separated values with a header.
+    Csv,
+    /// A table, drawn when the input has ended.
+    Table,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub target: Target,
+    /// Print the faults as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Debug, Args)]
+pub struct Render {
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Debug, Args)]
+pub struct Topics {
+    #[command(flatten)]
+    pub target: Target,
+    /// Create topics that are not there.
+    #[arg(long)]
+    pub create: bool,
+    /// Wanted number of partitions. [default: the broker's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: Option<i32>,
+    /// Wanted copies of each partition. [default: the broker's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub replication: Option<i32>,
+    /// Wanted compression: producer, zstd, lz4, snappy, gzip, uncompressed.
+    #[arg(long, value_name = "CODEC")]
+    pub compression: Option<String>,
+    /// How long records are kept, as 7d or 12h.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub retention: Option<Duration>,
+    /// Any other wanted setting of the topics. Can be given several times.
+    #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub settings: Vec<(String, String)>,
+    /// Print what was found as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("where").required(true).args(["output", "topic"]))]
+pub struct Generate {
+    /// What the stream looks like: shop, cdn, flows, hashtags, ads.
+    #[arg(value_name = "PROFILE")]
+    pub profile: Profile,
+    /// Write lines to this file; a name that ends in .gz is compressed.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Send the events to this Kafka topic, which must be there.
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// The brokers of the topic.
+    #[arg(long, value_name = "HOST:PORT,...", default_value = "localhost:9092")]
+    pub bootstrap_servers: String,
+    /// A setting of the Kafka client, as for SASL or TLS. Can be given several times.
+    #[arg(long = "client-config", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub client_configs: Vec<(String, String)>,
+    /// How many events.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub events: u64,
+    /// Events a second of event time.
+    #[arg(long, value_name = "N", default_value_t = 100_000.0)]
+    pub rate: f64,
+    /// Write at that rate, instead of as fast as it goes.
+    #[arg(long)]
+    pub paced: bool,
+    /// Time of the first event: RFC 3339, epoch milliseconds, or now. [default: 2023-11-14T22:13:20Z]
+    #[arg(long, value_name = "TIME", value_parser = start)]
+    pub start: Option<i64>,
+    /// Distinct items.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub items: u64,
+    /// Zipf's exponent: 0 is even, 1.1 is a usual skew.
+    #[arg(long, value_name = "X", default_value_t = 1.1)]
+    pub exponent: f64,
+    /// Share of the events that are out of order, from 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub disorder_share: f64,
+    /// How far these lie back at most, as 2s.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    pub disorder: Duration,
+    /// The hot items change so often, in event time, as 10m. [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub drift_every: Option<Duration>,
+    /// By how many ranks they change.
+    #[arg(long, value_name = "RANKS", default_value_t = 10)]
+    pub drift_ranks: u64,
+    /// Partitions that take events in turn. [default: all that the topic has]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub partitions: Option<u32>,
+    /// Another seed, another stream.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sketch {
+    /// Decode a sketch and show the items in it.
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A file with the bytes of a sketch (or their text in base64 or hex), the text itself, or - for standard input.
+    #[arg(value_name = "FILE|TEXT|-")]
+    pub sketch: String,
+    /// How many items to show. [default: all, at most 20]
+    #[arg(long, short, value_name = "ITEMS")]
+    pub k: Option<usize>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Target {
+    /// The target as a path, if it looks like one.
+    pub fn path(&self) -> Option<PathBuf> {
+        let looks = self.target.contains(std::path::MAIN_SEPARATOR)
+            || self.target.ends_with(".sql")
+            || self.target.ends_with(".toml");
+        looks.then(|| PathBuf::from(&self.target))
+    }
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
+}
+
+/// `earliest`, `latest`, milliseconds since the epoch, or RFC 3339 (without a zone: UTC).
+fn bound(text: &str) -> Result<Bound, String> {
+    match text {
+        "earliest" => return Ok(Bound::Earliest),
+        "latest" => return Ok(Bound::Latest),
+        _ => {}
+    }
+    if let Ok(millis) = text.parse() {
+        return Ok(Bound::Time(millis));
+    }
+    let nanos = string_to_timestamp_nanos(text);
+    nanos
+        .map(|nanos| Bound::Time(nanos.div_euclid(1_000_000)))
+        .map_err(|_| "use earliest, latest, a time as 2026-01-31T12:00:00Z, or milliseconds since the epoch".into())
+}
+
+/// Milliseconds since the epoch.
+fn start(text: &str) -> Result<i64, String> {
+    if text == "now" {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        return i64::try_from(now.as_millis()).map_err(|_| "the clock of this machine is wrong".into());
+    }
+    match bound(text)? {
+        Bound::Time(millis) => Ok(millis),
+        Bound::Earliest | Bound::Latest => {
+            Err("use now, a time as 2026-01-31T12:00:00Z, or milliseconds since the epoch".into())
+        }
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    hitters_pipeline::parse_duration(text).map_err(str::to_owned)
+}
+
+fn dead_letter_file(text: &str) -> Result<DeadLetter, String> {
+    Ok(DeadLetter::File(text.into()))
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    hitters_pipeline::parse_size(text).map_err(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bounds_are_words_milliseconds_or_times() {
+        assert_eq!(bound("earliest"), Ok(Bound::Earliest));
+        assert_eq!(bound("1700000000000"), Ok(Bound::Time(1_700_000_000_000)));
+        assert_eq!(bound("2023-11-14T22:13:20Z"), Ok(Bound::Time(1_700_000_000_000)));
+        assert_eq!(bound("2023-11-14 23:13:20+01:00"), Ok(Bound::Time(1_700_000_000_000)));
+        assert!(bound("yesterday").is_err());
+    }
+
+    #[test]
+    fn parameters_are_split_at_the_first_equals_sign() {
+        assert_eq!(name_and_value("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(name_and_value("a").is_err() && name_and_value("=b").is_err());
+    }
+}

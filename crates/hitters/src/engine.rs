@@ -1,0 +1,116 @@
+//! From the SQL of a pipeline to a plan, with faults that point into the user's files.
+
+use crate::failure::Failure;
+use crate::report::{self, Severity};
+use hitters_pipeline::{Broken, Fault, Files, Pipeline, Script};
+use hitters_planner::plan::{NodeKind, Plan};
+use hitters_planner::table::Table;
+use hitters_planner::{Functions, PlanOptions, Span};
+use std::sync::Arc;
+
+/// Plans a pipeline against everything that this binary holds.
+pub fn plan(pipeline: &Pipeline) -> Result<Plan, Failure> {
+    let plan = plan_script(&pipeline.script).map_err(Failure::Faults)?;
+    let tables: Vec<String> = sinks(&plan).map(|table| table.name.clone()).collect();
+    let unknown = pipeline.shows.iter().filter(|show| !tables.contains(&show.table));
+    let faults: Vec<Fault> = unknown
+        .map(|show| Fault {
+            message: format!("[[show]] names '{}', and no INSERT writes to such a table", show.table),
+            place: Some(show.place.clone()),
+            hint: Some(format!(
+                "tables that are written: {}",
+                if tables.is_empty() {
+                    "none".into()
+                } else {
+                    tables.join(", ")
+                }
+            )),
+        })
+        .collect();
+    if faults.is_empty() {
+        Ok(plan)
+    } else {
+        Err(Failure::Faults(faults))
+    }
+}
+
+/// Plans a script.
+fn plan_script(script: &Script) -> Result<Plan, Vec<Fault>> {
+    let planned = hitters_planner::plan(
+        script.text(),
+        &hitters_connectors::connectors(),
+        &functions(),
+        &PlanOptions::default(),
+    );
+    planned.map_err(|errors| {
+        errors
+            .into_iter()
+            .map(|error| fault(script, error.message, error.span, error.hint))
+            .collect()
+    })
+}
+
+/// All faults of a pipeline that cannot run: those that were found, and those that its SQL has.
+pub fn faults(broken: Broken) -> Failure {
+    let mut faults = broken.faults;
+    faults.extend(
+        broken
+            .script
+            .and_then(|script| plan_script(&script).err())
+            .unwrap_or_default(),
+    );
+    Failure::Faults(faults)
+}
+
+/// The functions beside those of DataFusion.
+pub fn functions() -> Functions {
+    let mut scalar = hitters_functions::scalar_functions();
+    scalar.extend(hitters_functions::json_functions());
+    Functions {
+        scalar,
+        aggregate: hitters_functions::aggregate_functions(),
+    }
+}
+
+/// The plan's warnings with their places.
+pub fn warnings(pipeline: &Pipeline, plan: &Plan) -> Vec<Fault> {
+    let warnings = plan.warnings.iter();
+    warnings
+        .map(|warning| fault(&pipeline.script, warning.message.clone(), warning.span, None))
+        .collect()
+}
+
+/// Prints the plan's warnings.
+pub fn warn(pipeline: &Pipeline, plan: &Plan, files: &Files) {
+    report::print(&warnings(pipeline, plan), Severity::Warning, files);
+}
+
+/// The tables that a plan writes.
+pub fn sinks(plan: &Plan) -> impl Iterator<Item = &Arc<Table>> {
+    plan.nodes.iter().filter_map(|node| match &node.kind {
+        NodeKind::Sink(Some(table)) => Some(table),
+        _ => None,
+    })
+}
+
+/// The tables that a plan reads.
+pub fn sources(plan: &Plan) -> impl Iterator<Item = &Arc<Table>> {
+    plan.nodes.iter().filter_map(|node| match &node.kind {
+        NodeKind::Source(source) => Some(&source.table),
+        _ => None,
+    })
+}
+
+/// True if a bare SELECT prints rows.
+pub fn prints(plan: &Plan) -> bool {
+    plan.nodes.iter().any(|node| matches!(node.kind, NodeKind::Sink(None)))
+}
+
+fn fault(script: &Script, message: String, span: Option<Span>, hint: Option<String>) -> Fault {
+    let place = span.and_then(|span| script.locate((span.line, span.column), (span.end_line, span.end_column)));
+    Fault {
+        message: script.mask(&message),
+        place,
+        hint: hint.map(|hint| script.mask(&hint)),
+    }
+}

@@ -1,0 +1,279 @@
+//! `hitters run`: plans, starts, watches, and says how it went.
+
+use crate::cli::{Format, Run};
+use crate::engine;
+use crate::failure::Failure;
+use crate::load;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::show::{self, thousands};
+use crate::watch::{Watch, Watched};
+use hitters_connectors::{Factory, Print, PrintFormat, Reporter, RunOptions};
+use hitters_dataflow::{Job, JobOptions, Metrics, Summary};
+use hitters_pipeline::{Files, Pipeline};
+use hitters_planner::plan::Plan;
+use serde_json::{Value, json};
+use std::io::{Write, stderr};
+use std::process::exit;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How often the run is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs the command.
+pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failure> {
+    let pipeline = load::load(&arguments.target, files)?;
+    let plan = engine::plan(&pipeline)?;
+    let prints = engine::prints(&plan);
+    if !quiet {
+        engine::warn(&pipeline, &plan, files);
+    }
+    if arguments.limit.is_some() && !prints {
+        return Err(Failure::Usage(
+            "--limit bounds the rows that a SELECT prints, and there is none; --records bounds what is read".into(),
+        ));
+    }
+    let failed = |error: hitters_dataflow::Error| Failure::Run(pipeline.script.mask(&error.to_string()));
+    let output = Output::default();
+    let factory = Factory::new(run_options(arguments, &plan, &output)?).map_err(failed)?;
+    let watch = Watch::new(
+        &factory,
+        &pipeline.shows,
+        arguments.format,
+        output.clone(),
+        arguments.limit,
+    );
+    let options = job_options(arguments, &pipeline);
+    let job = Job::start(plan, &factory, &watch, options).map_err(failed)?;
+    let metrics = job.metrics().clone();
+    let stopper = job.stopper();
+    let signalled = on_signal()?;
+    let mut progress = Progress::new(&pipeline.name, quiet);
+    while !job.is_finished() {
+        if signalled.load(Relaxed) || watch.limit_reached() || output.is_closed() {
+            stopper.stop();
+        }
+        progress.show(&metrics);
+        std::thread::sleep(LOOK);
+    }
+    let summary = job.join();
+    progress.clear();
+    let letters = factory.flush_dead_letters();
+    let summary = summary.and_then(|summary| letters.map(|()| summary)).map_err(failed)?;
+    let signalled = signalled.load(Relaxed) && summary.stopped;
+    let report = Report {
+        pipeline: &pipeline,
+        metrics: &metrics,
+        summary: &summary,
+        tables: watch.tables(),
+        signalled,
+    };
+    if arguments.json {
+        // Rows have standard output for themselves.
+        let text = format!("{}\n", report.json());
+        if prints {
+            let _ = stderr().write_all(text.as_bytes());
+        } else {
+            output.clone().write_all(text.as_bytes())?;
+        }
+    } else {
+        output.clone().write_all(report.tables().as_bytes())?;
+        if !quiet {
+            // Standard error has gone away: there is nobody to tell.
+            let _ = stderr().write_all(report.talk().as_bytes());
+        }
+    }
+    if signalled { Err(Failure::Stopped) } else { Ok(()) }
+}
+
+/// What the connectors have to know.
+fn run_options(arguments: &Run, plan: &Plan, output: &Output) -> Result<RunOptions, Failure> {
+    let format = match arguments.format {
+        Format::Table => PrintFormat::Table,
+        Format::Json | Format::Csv => PrintFormat::Json,
+    };
+    let kafka = engine::sources(plan).any(|table| table.spec.connector() == "kafka");
+    if (arguments.from.is_some() || arguments.to.is_some()) && !kafka {
+        return Err(Failure::Usage(
+            "--from and --to bound Kafka tables, and the SQL reads none; use WHERE on the event time".into(),
+        ));
+    }
+    Ok(RunOptions {
+        bounded: arguments.bounded,
+        from: arguments.from,
+        to: arguments.to,
+        limit: arguments.records,
+        dead_letter: arguments.dead_letter.clone(),
+        print: Print::new(format, output.clone()),
+        reporter: Reporter::new(|line| {
+            let _ = writeln!(stderr(), "{line}");
+        }),
+        ..RunOptions::default()
+    })
+}
+
+/// What the engine has to know: the command line goes before the pipeline file.
+fn job_options(arguments: &Run, pipeline: &Pipeline) -> JobOptions {
+    let defaults = JobOptions::default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let settings = &pipeline.settings;
+    JobOptions {
+        parallelism: arguments
+            .parallelism
+            .map(usize::from)
+            .or(settings.parallelism)
+            .unwrap_or(processors),
+        memory_limit: arguments
+            .memory_limit
+            .or(settings.memory_limit)
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        idle_timeout: settings.idle_timeout.unwrap_or(defaults.idle_timeout),
+        idle_close: settings.idle_close.or(defaults.idle_close),
+    }
+}
+
+/// The first signal asks for an orderly end, a second one ends at once.
+fn on_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let signalled = Arc::new(AtomicBool::new(false));
+    let count = AtomicU32::new(0);
+    let flag = signalled.clone();
+    ctrlc::set_handler(move || {
+        flag.store(true, Relaxed);
+        if count.fetch_add(1, Relaxed) > 0 {
+            exit(130);
+        }
+        let _ = writeln!(stderr(), "\nstopping: writing what was read; once more to stop at once");
+    })
+    .map_err(|error| Failure::Run(format!("cannot watch for signals: {error}")))?;
+    Ok(signalled)
+}
+
+/// How a run went.
+struct Report<'a> {
+    pipeline: &'a Pipeline,
+    metrics: &'a Metrics,
+    summary: &'a Summary,
+    tables: Vec<Arc<Watched>>,
+    signalled: bool,
+}
+
+impl Report<'_> {
+    /// The last answers, as tables, in the order of `[[show]]` or of the statements.
+    fn tables(&self) -> String {
+        let mut out = String::new();
+        let mut put = |title: &str, table: &Watched| {
+            if let Some(recent) = &table.recent {
+                out.push_str(&show::recent(
+                    title,
+                    &recent.lock().unwrap_or_else(PoisonError::into_inner),
+                ));
+            }
+        };
+        if self.pipeline.shows.is_empty() {
+            self.tables
+                .iter()
+                .for_each(|table| put(table.table.as_deref().unwrap_or_default(), table));
+        }
+        for show in &self.pipeline.shows {
+            let of_show = self
+                .tables
+                .iter()
+                .filter(|table| table.table.as_ref() == Some(&show.table));
+            of_show.for_each(|table| put(show.title.as_ref().unwrap_or(&show.table), table));
+        }
+        out
+    }
+
+    fn rate(&self) -> f64 {
+        self.metrics.records.load(Relaxed) as f64 / self.summary.elapsed.as_secs_f64().max(1e-6)
+    }
+
+    /// What was read, what was written, what was dropped.
+    fn talk(&self) -> String {
+        let number = |value: u64| thousands(value.into());
+        let metrics = self.metrics;
+        let mut out = format!(
+            "\n{}: {} events ({:.1} MB) in {:.2} s, {} events/s; {} windows closed, at most {:.1} MB of state\n",
+            self.pipeline.name,
+            number(metrics.records.load(Relaxed)),
+            metrics.bytes.load(Relaxed) as f64 / 1e6,
+            self.summary.elapsed.as_secs_f64(),
+            number(self.rate() as u64),
+            number(metrics.windows.load(Relaxed)),
+            metrics.peak_state.load(Relaxed) as f64 / 1e6,
+        );
+        for table in self.tables.iter().filter(|table| table.table.is_some()) {
+            let name = table.table.as_deref().unwrap_or_default();
+            out.push_str(&format!(
+                "  {name}: {} rows to {}\n",
+                number(table.rows.load(Relaxed)),
+                table.describe
+            ));
+        }
+        for (count, what) in [
+            (
+                metrics.bad.load(Relaxed),
+                "could not be decoded and were dropped (bad_data = 'drop')",
+            ),
+            (
+                metrics.late.load(Relaxed),
+                "came after the watermark of their partition and were dropped",
+            ),
+            (
+                metrics.late_idle.load(Relaxed),
+                "came after their window was closed while their partition was silent, and were dropped",
+            ),
+        ] {
+            if count > 0 {
+                out.push_str(&format!("  {} events {what}\n", number(count)));
+            }
+        }
+        if self.signalled {
+            out.push_str("  stopped by a signal: windows that were open are not in the results\n");
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let metrics = self.metrics;
+        let tables: Vec<Value> = self
+            .tables
+            .iter()
+            .map(|table| {
+                let mut value = json!({ "table": table.table, "rows": table.rows.load(Relaxed) });
+                if let Some(recent) = &table.recent {
+                    let recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+                    let answers = recent.windows().flat_map(|((start, end), groups)| {
+                        groups.answers.iter().map(move |(group, answer)| {
+                            json!({
+                                "window_start": start,
+                                "window_end": end,
+                                "group": group,
+                                "answer": serde_json::from_str(answer).unwrap_or(Value::Null),
+                            })
+                        })
+                    });
+                    value["last_answers"] = answers.collect();
+                }
+                value
+            })
+            .collect();
+        json!({
+            "pipeline": self.pipeline.name,
+            "events": metrics.records.load(Relaxed),
+            "bytes": metrics.bytes.load(Relaxed),
+            "seconds": self.summary.elapsed.as_secs_f64(),
+            "events_per_second": self.rate(),
+            "windows": metrics.windows.load(Relaxed),
+            "bad": metrics.bad.load(Relaxed),
+            "late": metrics.late.load(Relaxed),
+            "late_idle": metrics.late_idle.load(Relaxed),
+            "peak_state_bytes": metrics.peak_state.load(Relaxed),
+            "stopped": self.summary.stopped,
+            "tables": tables,
+        })
+    }
+}

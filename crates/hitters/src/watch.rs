@@ -1,0 +1,138 @@
+//! Sinks with an eye on them: counts what goes to each table, keeps the last answers, and ends a SELECT at its limit.
+
+use crate::answers::{Recent, Shape};
+use crate::cli::Format;
+use crate::csv::CsvSink;
+use crate::output::Output;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use hitters_connectors::Factory;
+use hitters_dataflow::Error;
+use hitters_dataflow::sink::{Sink, SinkFactory};
+use hitters_pipeline::Show;
+use hitters_planner::table::Table;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Opens the sinks of the connectors, watched.
+pub struct Watch<'a> {
+    factory: &'a Factory,
+    shows: &'a [Show],
+    format: Format,
+    output: Output,
+    /// Rows that may still be printed.
+    limit: Arc<AtomicU64>,
+    reached: Arc<AtomicBool>,
+    tables: Mutex<Vec<Arc<Watched>>>,
+}
+
+/// What is known of one sink.
+#[derive(Debug)]
+pub struct Watched {
+    /// Name of the table; `None` for a bare SELECT.
+    pub table: Option<String>,
+    /// What its connector says of it.
+    pub describe: String,
+    /// Rows given to it.
+    pub rows: AtomicU64,
+    /// Its last answers, if its rows are such.
+    pub recent: Option<Mutex<Recent>>,
+}
+
+impl<'a> Watch<'a> {
+    /// Over these sinks. Without `shows` every table with answers is kept for the end.
+    pub fn new(factory: &'a Factory, shows: &'a [Show], format: Format, output: Output, limit: Option<u64>) -> Self {
+        let limit = Arc::new(AtomicU64::new(limit.unwrap_or(u64::MAX)));
+        Self {
+            factory,
+            shows,
+            format,
+            output,
+            limit,
+            reached: Arc::default(),
+            tables: Mutex::default(),
+        }
+    }
+
+    /// True when as many rows were printed as were asked for.
+    pub fn limit_reached(&self) -> bool {
+        self.reached.load(Relaxed)
+    }
+
+    /// The sinks in the order of their statements.
+    pub fn tables(&self) -> Vec<Arc<Watched>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn recent(&self, table: Option<&Arc<Table>>, schema: &SchemaRef) -> Option<Mutex<Recent>> {
+        let table = table?;
+        let shape = Shape::of(schema)?;
+        let show = self.shows.iter().find(|show| show.table == table.name);
+        if show.is_none() && !self.shows.is_empty() {
+            return None;
+        }
+        let (windows, groups) = show.map_or((1, 10), |show| (show.windows, show.groups));
+        Some(Mutex::new(Recent::new(shape, windows, groups)))
+    }
+}
+
+impl SinkFactory for Watch<'_> {
+    fn open(&self, table: Option<&Arc<Table>>, schema: SchemaRef) -> Result<Box<dyn Sink>, Error> {
+        let inner: Box<dyn Sink> = match (table, self.format) {
+            (None, Format::Csv) => Box::new(CsvSink::new(self.output.clone())),
+            _ => self.factory.open(table, schema.clone())?,
+        };
+        let watched = Arc::new(Watched {
+            table: table.map(|table| table.name.clone()),
+            describe: table.map(|table| table.spec.describe()).unwrap_or_default(),
+            rows: AtomicU64::new(0),
+            recent: self.recent(table, &schema),
+        });
+        self.tables
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(watched.clone());
+        let limit = table.is_none().then(|| (self.limit.clone(), self.reached.clone()));
+        Ok(Box::new(WatchedSink { inner, watched, limit }))
+    }
+}
+
+struct WatchedSink {
+    inner: Box<dyn Sink>,
+    watched: Arc<Watched>,
+    /// Shared by all SELECTs of a run. They run on one thread, so that reading and then writing it is no race.
+    limit: Option<(Arc<AtomicU64>, Arc<AtomicBool>)>,
+}
+
+impl Sink for WatchedSink {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let cut = match &self.limit {
+            None => batch.clone(),
+            Some((left, reached)) => {
+                let allowed = left.load(Relaxed);
+                let rows = usize::try_from(allowed).unwrap_or(usize::MAX).min(batch.num_rows());
+                left.store(allowed - rows as u64, Relaxed);
+                if allowed == rows as u64 {
+                    reached.store(true, Relaxed);
+                }
+                batch.slice(0, rows)
+            }
+        };
+        if cut.num_rows() == 0 {
+            return Ok(());
+        }
+        self.watched.rows.fetch_add(cut.num_rows() as u64, Relaxed);
+        if let Some(recent) = &self.watched.recent {
+            recent.lock().unwrap_or_else(PoisonError::into_inner).take(&cut)?;
+        }
+        self.inner.write(&cut)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.inner.flush()
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        self.inner.close()
+    }
+}

@@ -1,0 +1,116 @@
+//! The queries of tests/sql give what their scripted truth says, whatever the parallelism.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use support::{root, run};
+
+/// JSON as text with sorted keys, so that equal rows are equal texts. A whole DOUBLE is written `5.0` by one and `5` by
+/// another writer: numbers go by their value, rounded to twelve digits since sums of fractions depend on their order.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(object) => {
+            let mut keys: Vec<_> = object.keys().collect();
+            keys.sort();
+            let pairs: Vec<_> = keys
+                .iter()
+                .map(|key| format!("{key:?}:{}", canonical(&object[*key])))
+                .collect();
+            format!("{{{}}}", pairs.join(","))
+        }
+        Value::Array(values) => format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        Value::Number(number) => format!("{:.12e}", number.as_f64().unwrap()),
+        other => other.to_string(),
+    }
+}
+
+/// The lines of a file as a multiset.
+fn lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<_> = text
+        .lines()
+        .map(|line| canonical(&serde_json::from_str(line).unwrap()))
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// Runs a query and compares its rows with the golden ones.
+fn check(query: &PathBuf, parallelism: &str) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("output.json");
+    let name = query.file_stem().unwrap().to_string_lossy().into_owned();
+    let text = fs::read_to_string(query).unwrap();
+    let mut arguments = vec![
+        "run".into(),
+        query.display().to_string(),
+        "--quiet".into(),
+        "--parallelism".into(),
+        parallelism.into(),
+    ];
+    for (parameter, path) in [("inputs", root().join("tests/sql/inputs")), ("output", output.clone())] {
+        if text.contains(&format!("${{{parameter}}}")) {
+            arguments.extend(["--param".into(), format!("{parameter}={}", path.display())]);
+        }
+    }
+    let ran = run(arguments);
+    if ran.code != Some(0) {
+        return Err(format!("{name}: exit code {:?}\n{}", ran.code, ran.stderr));
+    }
+    let found = lines(&fs::read_to_string(&output).unwrap());
+    let expected = lines(&fs::read_to_string(root().join(format!("tests/sql/goldens/{name}.json"))).unwrap());
+    if found == expected {
+        return Ok(());
+    }
+    let missing: Vec<_> = expected.iter().filter(|line| !found.contains(line)).take(3).collect();
+    let extra: Vec<_> = found.iter().filter(|line| !expected.contains(line)).take(3).collect();
+    Err(format!(
+        "{name}: {} rows for {}\n  missing: {missing:#?}\n  extra: {extra:#?}",
+        found.len(),
+        expected.len()
+    ))
+}
+
+fn check_all(parallelism: &str) {
+    let mut queries: Vec<_> = fs::read_dir(root().join("tests/sql/queries"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    queries.sort();
+    assert!(queries.len() >= 30);
+    let wrong: Vec<_> = queries
+        .iter()
+        .filter_map(|query| check(query, parallelism).err())
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {} queries:\n{}",
+        wrong.len(),
+        queries.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_query_gives_its_golden_rows() {
+    check_all("1");
+}
+
+#[test]
+fn every_query_gives_its_golden_rows_with_two_workers() {
+    check_all("2");
+}
+
+#[test]
+fn the_golden_rows_are_what_their_script_computes() {
+    let script = root().join("tests/sql/truth.py");
+    let checked = Command::new("python3")
+        .arg(script)
+        .arg("--check")
+        .output()
+        .expect("python3");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
