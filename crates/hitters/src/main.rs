@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Failure::Faults(faults) => report::print(faults, report::Severity::Error, &files),
         Failure::Run(message) | Failure::Usage(message) => {
             // Nobody is there to be told if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "error: {message}");
+            let _ = writeln!(std::io::stderr(), "Error: {message}");
         }
         Failure::Told(_) | Failure::Stopped | Failure::OutputClosed => {}
     }

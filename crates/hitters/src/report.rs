@@ -27,14 +27,14 @@ pub fn print(faults: &[Fault], severity: Severity, files: &Files) {
 /// One fault as text.
 fn rendered(fault: &Fault, severity: Severity, files: &Files, colours: bool) -> String {
     let (kind, word, colour) = match severity {
-        Severity::Error => (ReportKind::Error, "error", Color::Red),
-        Severity::Warning => (ReportKind::Warning, "warning", Color::Yellow),
+        Severity::Error => (ReportKind::Error, "Error", Color::Red),
+        Severity::Warning => (ReportKind::Warning, "Warning", Color::Yellow),
     };
     let plain = || {
         let hint = fault
             .hint
             .as_ref()
-            .map(|hint| format!("\n  help: {hint}"))
+            .map(|hint| format!("\n  Help: {hint}"))
             .unwrap_or_default();
         format!("{word}: {}{hint}\n", fault.message)
     };
@@ -56,7 +56,7 @@ fn rendered(fault: &Fault, severity: Severity, files: &Files, colours: bool) -> 
     let mut report = Report::build(kind, span.clone())
         .with_config(config)
         .with_message(&fault.message);
-    report = report.with_label(Label::new(span).with_color(colour));
+    report = report.with_label(Label::new(span).with_message("here").with_color(colour));
     if let Some(hint) = &fault.hint {
         report = report.with_help(hint);
     }
@@ -94,7 +94,7 @@ mod tests {
         let mut files = Files::default();
         let file = files.add("q.sql", "SELECT 1\nFROM é, nowhere;\n");
         let fault = Fault::new("there is no table 'nowhere'")
-            .at(file, 17..24)
+            .at(file, 18..25)
             .hint("tables: events");
         let text = rendered(&fault, Severity::Error, &files, false);
         for expected in [

@@ -57,7 +57,7 @@ pub struct Show {
 /// A pipeline that cannot run: why, and its SQL as far as it could be put together.
 #[derive(Debug)]
 pub struct Broken {
-    /// What is wrong, in the order in which it was found.
+    /// What is wrong, in the order of the files and of their text.
     pub faults: Vec<Fault>,
     /// The SQL, if all of it was read and filled: a planner can look for further faults in it.
     pub script: Option<Script>,
@@ -192,6 +192,7 @@ impl Pipeline {
         if complete {
             faults.extend(parameters.unused());
         }
+        faults.sort_by_key(|fault| fault.place.as_ref().map(|place| (place.file, place.range.start)));
         match faults.is_empty() {
             true => Ok(Self {
                 name,

@@ -139,8 +139,8 @@ fn a_parameter_that_nothing_uses_is_a_fault() {
     assert_eq!(
         faults,
         [
-            "p.toml:2: no SQL file uses the parameter 'k'",
-            "no SQL file uses the parameter 'x'"
+            "no SQL file uses the parameter 'x'",
+            "p.toml:2: no SQL file uses the parameter 'k'"
         ]
     );
 }
