@@ -32,7 +32,7 @@ if ! checked "$lib" 2>/dev/null; then
         sed 's/^[0-9a-f]*  //' "$list" | while read -r path; do
             echo "url = \"$CENTRAL/$path\""
             echo "output = \"$fresh/${path##*/}\""
-        done | curl --fail --silent --show-error --location --retry 3 --parallel --config -
+        done | curl --fail --silent --show-error --location --retry 3 --parallel --no-progress-meter --config -
     else
         say "please install curl (or maven), then run this again"
         exit 1

@@ -11,7 +11,8 @@ use crate::rows::RowEncoder;
 use crate::run::RunOptions;
 use crate::single_file::{FileSink, FileSource, FileTable, Role};
 use crate::stdout::StdoutTable;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef};
 use hitters_dataflow::Error;
 use hitters_dataflow::sink::{Sink, SinkFactory};
 use hitters_dataflow::source::{Source, SourceFactory};
@@ -119,6 +120,11 @@ impl SinkFactory for Factory {
         let Some(table) = table else {
             return print("of the SELECT", RowEncoder::Json(Default::default()));
         };
+        let named = named(table, &schema);
+        if named != schema {
+            let sink = SinkFactory::open(self, Some(table), named.clone())?;
+            return Ok(Box::new(Named { schema: named, sink }));
+        }
         let spec = table.spec.as_any();
         let error = |message: String| Error::Sink {
             table: table.name.clone(),
@@ -146,5 +152,45 @@ impl SinkFactory for Factory {
             "connector '{}' cannot be written",
             table.spec.connector()
         )))
+    }
+}
+
+/// The rows of a query under the names of the table that they are written to: SQL matches columns by position.
+fn named(table: &Table, schema: &SchemaRef) -> SchemaRef {
+    let declared = table.columns.iter().map(|column| column.field.name());
+    if table.columns.len() != schema.fields().len() || declared.clone().eq(schema.fields().iter().map(|f| f.name())) {
+        return schema.clone();
+    }
+    let fields = schema.fields().iter().zip(declared);
+    Arc::new(Schema::new(
+        fields
+            .map(|(field, name)| field.as_ref().clone().with_name(name))
+            .collect::<Vec<_>>(),
+    ))
+}
+
+/// Gives the columns of each batch their names.
+struct Named {
+    schema: SchemaRef,
+    sink: Box<dyn Sink>,
+}
+
+impl Sink for Named {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns = batch.columns().to_vec();
+        self.sink.write(&RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &options,
+        )?)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.sink.flush()
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        self.sink.close()
     }
 }

@@ -92,7 +92,7 @@ impl KafkaReader {
         }
     }
 
-    /// Takes the next messages and sorts them by partition, in the order in which the partitions appear first.
+    /// Takes the next messages and sorts them by partition.
     fn fetch(&mut self, wait: Duration) {
         if self.served.elapsed() >= SERVE {
             serve(self.queue.client());
@@ -103,10 +103,15 @@ impl KafkaReader {
         self.runs.clear();
         self.run = 0;
         let messages = self.queue.messages();
-        if messages.is_empty() {
-            return;
+        // Messages and ends of partitions come from a broker; other events may be the client's own complaints.
+        let answered = |message: &Message| {
+            message
+                .event()
+                .is_none_or(|event| event == RDKafkaErrorCode::PartitionEOF)
+        };
+        if messages.iter().any(answered) {
+            self.queue.watch().alive();
         }
-        self.queue.watch().alive();
         let mut begin = 0;
         while begin < messages.len() {
             let number = messages[begin].partition();

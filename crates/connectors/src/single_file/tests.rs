@@ -1,5 +1,6 @@
 use crate::testing::{bounded, column, lines, node, read_all, reader, table};
 use crate::{DeadLetter, Factory, RunOptions};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::DataType;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -10,6 +11,7 @@ use hitters_planner::plan::SourceNode;
 use hitters_planner::table::Column;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::tempdir;
 
 fn columns() -> Vec<Column> {
@@ -264,4 +266,24 @@ fn from_and_to_are_refused_for_files() {
             .to_string()
             .contains("--from")
     );
+}
+
+#[test]
+fn rows_are_written_under_the_names_of_the_table() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("out.json");
+    let with = [
+        ("connector", "single_file"),
+        ("type", "sink"),
+        ("format", "json"),
+        ("path", path.to_str().unwrap()),
+    ];
+    let table = table(&columns(), &with).unwrap();
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values(["x"]));
+    let batch = RecordBatch::try_from_iter([("count(*)", numbers), ("b", texts)]).unwrap();
+    let mut sink = SinkFactory::open(&Factory::new(bounded().0).unwrap(), Some(&table), batch.schema()).unwrap();
+    sink.write(&batch).unwrap();
+    sink.close().unwrap();
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "{\"a\":1,\"b\":\"x\"}\n");
 }
