@@ -46,7 +46,8 @@ impl Frequent {
     fn write(&self, kind: ItemKind) -> Vec<u8> {
         let mut w = Writer::default();
         let empty = self.total == 0;
-        w.bytes.extend_from_slice(&[if empty { 1 } else { 4 }, SERIAL_VERSION, FAMILY]);
+        w.bytes
+            .extend_from_slice(&[if empty { 1 } else { 4 }, SERIAL_VERSION, FAMILY]);
         w.u8(Self::lg(self.capacity.max(self.items.len())));
         w.u8(Self::lg(self.items.len()));
         w.u8(if empty { EMPTY } else { 0 });
@@ -86,7 +87,12 @@ impl Frequent {
         }
         let capacity = (3usize << lg_max) / 4;
         if flags & EMPTY != 0 {
-            return Ok(Frequent { capacity, total: 0, offset: 0, items: Vec::new() });
+            return Ok(Frequent {
+                capacity,
+                total: 0,
+                offset: 0,
+                items: Vec::new(),
+            });
         }
         if longs != 4 {
             return Err(Error::Corrupt("its preamble is unknown"));
@@ -100,32 +106,56 @@ impl Frequent {
         let values = (0..n).map(|_| r.u64()).collect::<Result<Vec<_>, _>>()?;
         let mut items: Vec<(Box<[u8]>, u64)> = Vec::with_capacity(n);
         for value in values {
-            let length = if kind == ItemKind::Int64 { 8 } else { r.u32()? as usize };
+            let length = if kind == ItemKind::Int64 {
+                8
+            } else {
+                r.u32()? as usize
+            };
             items.push((r.take(length)?.into(), value));
         }
         r.finish()?;
         items.sort_unstable();
-        if items.iter().any(|(_, value)| *value == 0) || items.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        if items.iter().any(|(_, value)| *value == 0)
+            || items.windows(2).any(|pair| pair[0].0 == pair[1].0)
+        {
             return Err(Error::Corrupt("an item is there twice, or without a value"));
         }
-        Ok(Frequent { capacity, total, offset, items })
+        Ok(Frequent {
+            capacity,
+            total,
+            offset,
+            items,
+        })
     }
 
     /// The intervals of some items, and a bound on all others, with one offset for all.
     fn of(capacity: usize, total: u128, elsewhere: u64, items: Vec<(Box<[u8]>, u64, u64)>) -> Self {
-        let offset = items.iter().map(|(_, lower, upper)| upper - lower).fold(elsewhere, u64::max);
-        let mut items: Vec<_> =
-            items.into_iter().filter(|(_, lower, _)| *lower > 0).map(|(item, lower, _)| (item, lower)).collect();
+        let offset = items
+            .iter()
+            .map(|(_, lower, upper)| upper - lower)
+            .fold(elsewhere, u64::max);
+        let mut items: Vec<_> = items
+            .into_iter()
+            .filter(|(_, lower, _)| *lower > 0)
+            .map(|(item, lower, _)| (item, lower))
+            .collect();
         items.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        Frequent { capacity, total: total.try_into().unwrap_or(u64::MAX), offset, items }
+        Frequent {
+            capacity,
+            total: total.try_into().unwrap_or(u64::MAX),
+            offset,
+            items,
+        }
     }
 }
 
 impl SpaceSaving {
     /// The summary as Apache DataSketches' frequent-items bytes, with the largest slack of an item for all of them.
     pub fn to_datasketches(&self) -> Vec<u8> {
-        let items =
-            self.counters().map(|(key, seen, slack)| (key.into(), seen, seen.saturating_add(slack))).collect();
+        let items = self
+            .counters()
+            .map(|(key, seen, slack)| (key.into(), seen, seen.saturating_add(slack)))
+            .collect();
         Frequent::of(self.capacity(), self.total(), self.floor(), items).write(self.kind())
     }
 
@@ -134,12 +164,25 @@ impl SpaceSaving {
     /// # Errors
     ///
     /// When the bytes are something else.
-    pub fn from_datasketches(kind: ItemKind, measure: Measure, bytes: &[u8]) -> Result<Self, Error> {
+    pub fn from_datasketches(
+        kind: ItemKind,
+        measure: Measure,
+        bytes: &[u8],
+    ) -> Result<Self, Error> {
         let read = Frequent::read(bytes, kind)?;
         let capacity = read.capacity.clamp(1, MAX_CAPACITY).max(read.items.len());
         let empty = SpaceSaving::new(kind, measure, capacity)?;
-        let counters = read.items.into_iter().map(|(key, value)| (key, value, read.offset)).collect();
-        Ok(SpaceSaving::from_parts(empty, read.total.into(), read.offset, counters))
+        let counters = read
+            .items
+            .into_iter()
+            .map(|(key, value)| (key, value, read.offset))
+            .collect();
+        Ok(SpaceSaving::from_parts(
+            empty,
+            read.total.into(),
+            read.offset,
+            counters,
+        ))
     }
 }
 
@@ -159,7 +202,12 @@ impl TopK {
     /// # Ok::<(), hitters_sketch::Error>(())
     /// ```
     pub fn to_datasketches(&self) -> Vec<u8> {
-        let Knowledge { total, elsewhere, candidates, .. } = self.knowledge();
+        let Knowledge {
+            total,
+            elsewhere,
+            candidates,
+            ..
+        } = self.knowledge();
         let items = candidates
             .into_iter()
             .map(|(item, e)| (item.into_key().into_boxed_slice(), e.lower, e.upper))
@@ -173,12 +221,31 @@ impl TopK {
     /// # Errors
     ///
     /// When the bytes are something else, or hold more items than [`MAX_CAPACITY`].
-    pub fn from_datasketches(kind: ItemKind, measure: Measure, bytes: &[u8]) -> Result<Self, Error> {
+    pub fn from_datasketches(
+        kind: ItemKind,
+        measure: Measure,
+        bytes: &[u8],
+    ) -> Result<Self, Error> {
         let read = Frequent::read(bytes, kind)?;
-        let capacity = read.capacity.min(read.items.len().saturating_mul(2)).max(read.items.len()).max(1);
+        let capacity = read
+            .capacity
+            .min(read.items.len().saturating_mul(2))
+            .max(read.items.len())
+            .max(1);
         if capacity > MAX_CAPACITY {
-            return Err(Error::Capacity { capacity, max: MAX_CAPACITY });
+            return Err(Error::Capacity {
+                capacity,
+                max: MAX_CAPACITY,
+            });
         }
-        Ok(TopK::of_intervals(kind, measure, capacity, Seed::new(0), read.total.into(), read.offset, &read.items))
+        Ok(TopK::of_intervals(
+            kind,
+            measure,
+            capacity,
+            Seed::new(0),
+            read.total.into(),
+            read.offset,
+            &read.items,
+        ))
     }
 }

@@ -25,15 +25,24 @@ pub const MAX_CAPACITY: usize = 1 << 20;
 /// ```
 pub fn max_items(epsilon: f64, delta: f64) -> Result<usize, Error> {
     if !(epsilon > 0.0 && epsilon < 1.0) {
-        return Err(Error::Share { name: "epsilon", value: epsilon });
+        return Err(Error::Share {
+            name: "epsilon",
+            value: epsilon,
+        });
     }
     if !(delta > 0.0 && delta < 1.0) {
-        return Err(Error::Share { name: "delta", value: delta });
+        return Err(Error::Share {
+            name: "delta",
+            value: delta,
+        });
     }
     // Rounded down by less than a unit in the last place first, so that 1 / (2 x 0.01 x 0.05) is 1000.
     let capacity = ((0.5 / (epsilon * delta)).max(1.0 / epsilon) * (1.0 - 1e-12)).ceil();
     if capacity > MAX_CAPACITY as f64 {
-        return Err(Error::Share { name: "epsilon", value: epsilon });
+        return Err(Error::Share {
+            name: "epsilon",
+            value: epsilon,
+        });
     }
     Ok(capacity as usize)
 }

@@ -133,6 +133,9 @@ impl<'a> BitReader<'a> {
             };
         }
         self.skip(ones + 1)?;
+        if u64::from(ones) > u64::MAX >> k {
+            return Err(Error::Corrupt("a number is too large"));
+        }
         Ok(u64::from(ones) << k | self.bits(k)?)
     }
 

@@ -349,6 +349,10 @@ impl<K: Key> Dense<K> {
                     .checked_add(above)
                     .ok_or(Error::Corrupt("a number is too large"))?;
                 table.lines[at].counts[slot] = count;
+                let blanks = slot > kept && table.lines[at].prints[slot] == 0;
+                if blanks && table.lines[at].counts[slot - 1] > count {
+                    return Err(Error::Corrupt("blanks are out of order"));
+                }
                 table.peak = table.peak.max(count);
             }
             if least != 0 || k != parameter(sum, SLOTS - kept) {

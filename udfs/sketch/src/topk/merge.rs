@@ -48,7 +48,10 @@ fn slots(mut mask: u32) -> impl Iterator<Item = usize> {
 
 /// The slots of a line that keep a key.
 fn kept<C: Counter>(line: &Line<C>) -> u32 {
-    line.prints.iter().enumerate().fold(0, |mask, (i, print)| mask | u32::from(print & 1) << i)
+    line.prints
+        .iter()
+        .enumerate()
+        .fold(0, |mask, (i, print)| mask | u32::from(print & 1) << i)
 }
 
 /// Classes on their way into a line: count and print.
@@ -94,7 +97,10 @@ impl Classes {
 impl<K: Key, C: Counter> Table<K, C> {
     /// Adds a table of the same shape and seed, neither with rows waiting. On error nothing has changed: widen both.
     pub fn absorb(&mut self, other: &Self, total: u128) -> Result<(), TooNarrow> {
-        let most = self.peak.max(self.tau).saturating_add(other.peak.max(other.tau));
+        let most = self
+            .peak
+            .max(self.tau)
+            .saturating_add(other.peak.max(other.tau));
         let rejects = self.rejects.peak.saturating_add(other.rejects.peak);
         if !C::fits(most) || !C::fits(rejects) || total > C::WIDE_MAX.into() && C::MAX < u64::MAX {
             return Err(TooNarrow);
@@ -110,7 +116,11 @@ impl<K: Key, C: Counter> Table<K, C> {
         let mut clashed = vec![0u64; self.clashed.len().max(placed.len() / 64 + 1)];
         self.peak = 0;
         for line in 0..self.lines.len() {
-            let end = at + placed[at..].iter().take_while(|p| p.line as usize == line).count();
+            let end = at
+                + placed[at..]
+                    .iter()
+                    .take_while(|p| p.line as usize == line)
+                    .count();
             let placed = &mut placed[at..end];
             at = end;
             lost = lost.max(self.meet_line(other, line, placed, &tails, entries.len()));
@@ -129,7 +139,11 @@ impl<K: Key, C: Counter> Table<K, C> {
     }
 
     /// The kept items of both, in the order of lines.
-    fn meet_entries(&self, other: &Self, tails: &mut Vec<u8>) -> Result<Vec<Placed<K, C>>, TooNarrow> {
+    fn meet_entries(
+        &self,
+        other: &Self,
+        tails: &mut Vec<u8>,
+    ) -> Result<Vec<Placed<K, C>>, TooNarrow> {
         let mut placed = Vec::with_capacity(self.entries.len() + other.entries.len());
         tails.reserve(self.tails.len().max(other.tails.len()));
         for at in 0..self.lines.len() {
@@ -194,25 +208,36 @@ impl<K: Key, C: Counter> Table<K, C> {
             }
             None => {
                 clashed |= match class {
-                    Some(count) => floors[0] > entry.guess.get().saturating_add(smaller) && count > smaller,
+                    Some(count) => {
+                        floors[0] > entry.guess.get().saturating_add(smaller) && count > smaller
+                    }
                     None => floors[1] > smaller,
                 };
                 let hash = entry.key.hash(&self.tails, self.seed);
-                let beside = guesses.saturating_add(other.debt).saturating_add(other.rejects.get(hash));
+                let beside = guesses
+                    .saturating_add(other.debt)
+                    .saturating_add(other.rejects.get(hash));
                 match class {
                     Some(count) => (0, count, beside),
                     None => (0, 0, beside.saturating_add(floors[1])),
                 }
             }
         };
-        let (guess, slack) =
-            (entry.guess.get().saturating_add(guess), entry.slack.get().saturating_add(slack));
+        let (guess, slack) = (
+            entry.guess.get().saturating_add(guess),
+            entry.slack.get().saturating_add(slack),
+        );
         if !C::fits(guess) || !C::fits(slack) {
             return Err(TooNarrow);
         }
         let key = entry.key.moved(&self.tails, tails);
         let entry = Entry::new(key, entry.seen().saturating_add(seen), guess, slack);
-        placed.push(Placed { line: at as u32, print, clashed, entry });
+        placed.push(Placed {
+            line: at as u32,
+            print,
+            clashed,
+            entry,
+        });
         Ok(())
     }
 
@@ -241,7 +266,10 @@ impl<K: Key, C: Counter> Table<K, C> {
         let (mine, theirs) = (&self.lines[at], &other.lines[at]);
         let (f1, f2) = (mine.floor(), theirs.floor());
         let (low, high) = (f1.min(f2), f1.max(f2));
-        let mut classes = Classes { all: [(0, 0); 3 * SLOTS], n: 0 };
+        let mut classes = Classes {
+            all: [(0, 0); 3 * SLOTS],
+            n: 0,
+        };
         let mut met = 0u32;
         for slot in slots(!kept(mine) & 0xFFFF) {
             let print = mine.prints[slot];
@@ -258,7 +286,8 @@ impl<K: Key, C: Counter> Table<K, C> {
             if found == 0 && count > 0 {
                 count = count.saturating_add(f2 - low);
             } else if found != 0 && !(contested && other.is_taken(self, at, print)) {
-                count = count.saturating_add(theirs.counts[found.trailing_zeros() as usize % SLOTS].get());
+                count = count
+                    .saturating_add(theirs.counts[found.trailing_zeros() as usize % SLOTS].get());
             }
             if count > 0 {
                 classes.push(count, print);
@@ -280,9 +309,14 @@ impl<K: Key, C: Counter> Table<K, C> {
             });
             for loser in &placed[MAX_KEPT..] {
                 let estimate = loser.entry.estimate();
-                match classes.all[..classes.n].iter_mut().find(|(_, print)| *print == loser.print) {
+                match classes.all[..classes.n]
+                    .iter_mut()
+                    .find(|(_, print)| *print == loser.print)
+                {
                     Some((count, _)) => *count = count.saturating_add(estimate),
-                    None if loser.clashed => classes.push(estimate.saturating_add(high), loser.print),
+                    None if loser.clashed => {
+                        classes.push(estimate.saturating_add(high), loser.print)
+                    }
                     None => classes.push(estimate.max(high), loser.print),
                 }
             }

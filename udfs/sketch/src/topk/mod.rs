@@ -240,7 +240,15 @@ impl TopK {
             Form::Dense(Box::new(dense))
         }
         let shape = Shape::of_capacity(capacity).unwrap_or(Shape::LEAST);
-        let head = Head { kind, measure, path: 2, shape, seed, total, skipped: 0 };
+        let head = Head {
+            kind,
+            measure,
+            path: 2,
+            shape,
+            seed,
+            total,
+            skipped: 0,
+        };
         let body = match kind {
             ItemKind::Int64 => Body::Integers(form(&head, offset, items)),
             ItemKind::Text | ItemKind::Bytes => Body::Strings(form(&head, offset, items)),

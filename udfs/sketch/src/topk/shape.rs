@@ -37,7 +37,11 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// The smallest shape.
-    pub const LEAST: Shape = Shape { capacity: 1, lines: MIN_LINES, cells: 1 };
+    pub const LEAST: Shape = Shape {
+        capacity: 1,
+        lines: MIN_LINES,
+        cells: 1,
+    };
 
     pub fn of_capacity(capacity: usize) -> Result<Self, Error> {
         if capacity == 0 || capacity > MAX_CAPACITY {

@@ -385,7 +385,11 @@ impl<K: Key, C: Counter> Table<K, C> {
 impl<K: Key, C: Counter> Table<K, C> {
     /// Lets every item weigh that much more: kept items in their slack, the others by the debt. False if it does not fit.
     pub fn owe(&mut self, more: u64) -> bool {
-        if self.entries.iter().any(|e| !C::fits(e.slack.get().saturating_add(more))) {
+        if self
+            .entries
+            .iter()
+            .any(|e| !C::fits(e.slack.get().saturating_add(more)))
+        {
             return false;
         }
         for entry in &mut self.entries {
