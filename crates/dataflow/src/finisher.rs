@@ -19,6 +19,7 @@ use crate::sink::{Sink, SinkFactory};
 use crate::stateless::Stateless;
 use crate::worker::Message;
 use hitters_planner::plan::{NodeId, NodeKind};
+use hitters_planner::window::Window;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -57,7 +58,9 @@ impl Finisher {
         for edge in &graph.windows {
             if let NodeKind::Window(node) = &nodes[edge.node].kind {
                 let schema = nodes[edge.node].schema.clone();
-                let publisher = Publisher::new(schema, node.position, !graph.sorts_after(edge.node));
+                // Sessions come in the order of their ends, whatever watermarks they are published at.
+                let sessions = matches!(node.window, Window::Session { .. });
+                let publisher = Publisher::new(schema, node.position, !sessions && !graph.sorts_after(edge.node));
                 let merge = Merge::new(node.window, edge.grouping.clone(), publisher);
                 windows.push(WindowState { merge, closed: vec![START; workers], published: START });
             }

@@ -151,7 +151,7 @@ pub fn plan(window: Window, query: Query) -> Plan {
             node(NodeKind::Window(window), vec![0], &output),
             node(NodeKind::Sink(None), vec![1], &output),
         ],
-        warnings: vec![],
+        ..Plan::default()
     }
 }
 
