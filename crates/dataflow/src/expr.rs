@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::batch::record_batch;
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
@@ -28,7 +28,8 @@ pub fn evaluate_predicate(predicate: &Arc<dyn PhysicalExpr>, rows: &RecordBatch)
     let mask = mask
         .as_boolean_opt()
         .ok_or_else(|| Error::State(format!("the predicate {predicate} is not boolean")))?;
-    Ok(prep_null_mask_filter(mask))
+    // NULL is not true. The kernel expects that there are NULLs.
+    Ok(if mask.null_count() == 0 { mask.clone() } else { prep_null_mask_filter(mask) })
 }
 
 /// New columns in place of the old ones.
