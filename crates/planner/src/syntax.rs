@@ -40,7 +40,7 @@ pub(crate) enum Statement {
 pub(crate) fn parse(sql: &str) -> (Vec<Parsed>, Vec<Error>) {
     let dialect = GenericDialect;
     let tokens = match Tokenizer::new(&dialect, sql).tokenize_with_location() {
-        Ok(tokens) => tokens,
+        Ok(tokens) => named_behind_commas(tokens),
         Err(e) => {
             let at = e.location;
             let span = Span {
@@ -76,6 +76,36 @@ pub(crate) fn parse(sql: &str) -> (Vec<Parsed>, Vec<Error>) {
         }
     }
     (statements, errors)
+}
+
+/// Words that can name a column, though the generic dialect takes them behind a comma for the end of a list (it allows a
+/// trailing comma, Arroyo does not).
+const NAMES: [Keyword; 11] = [
+    Keyword::TOP,
+    Keyword::OFFSET,
+    Keyword::VIEW,
+    Keyword::MINUS,
+    Keyword::CLUSTER,
+    Keyword::DISTRIBUTE,
+    Keyword::SORT,
+    Keyword::END,
+    Keyword::VALUES,
+    Keyword::FETCH,
+    Keyword::RETURNING,
+];
+
+/// Makes such words behind a comma plain names.
+fn named_behind_commas(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut comma = false;
+    for token in &mut tokens {
+        match &mut token.token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) if comma && NAMES.contains(&word.keyword) => word.keyword = Keyword::NoKeyword,
+            _ => {}
+        }
+        comma = token.token == Token::Comma;
+    }
+    tokens
 }
 
 /// Cuts at semicolons; statements without any token fall away.

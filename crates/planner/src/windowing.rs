@@ -54,9 +54,19 @@ pub(crate) fn rewrite(plan: LogicalPlan, places: &Places) -> Result<(LogicalPlan
     };
     let plan = match plan {
         LogicalPlan::Aggregate(aggregate) => group(aggregate, &windowings[0], places)?,
-        other => other,
+        other => {
+            let windowing = of(&other, &windowings, places)?;
+            return Ok((other, windowing));
+        }
     };
-    let windowing = of(&plan, &windowings, places)?;
+    // The fence of an aggregate that takes events says nothing itself: the aggregate inside has the window.
+    let windowing = match &plan {
+        LogicalPlan::Extension(fence) => match fence.node.inputs().as_slice() {
+            [inside] => of(inside, &windowings, places)?,
+            _ => of(&plan, &windowings, places)?,
+        },
+        _ => of(&plan, &windowings, places)?,
+    };
     Ok((plan, windowing))
 }
 
