@@ -18,13 +18,13 @@ CREATE TABLE aircraft (
 
 INSERT INTO aircraft
 SELECT
-    '${pipeline}',
-    ${version},
-    '*',
-    '*',
-    CAST(extract(epoch FROM window.start) AS BIGINT) * 1000,
-    CAST(extract(epoch FROM window.end) AS BIGINT) * 1000,
-    approx_top_k_estimate(sketch, ${k:5}),
+    '${pipeline}' AS pipeline,
+    ${version} AS version,
+    '*' AS "set",
+    '*' AS group_key,
+    CAST(extract(epoch FROM window.start) AS BIGINT) * 1000 AS window_start,
+    CAST(extract(epoch FROM window.end) AS BIGINT) * 1000 AS window_end,
+    approx_top_k_estimate(sketch, ${k:5}) AS answer,
     sketch
 FROM (
     SELECT tumble(INTERVAL '28 days') AS window, approx_top_k_accumulate(tailnum, ${max_items:256}) AS sketch

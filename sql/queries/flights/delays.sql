@@ -17,12 +17,12 @@ CREATE TABLE delays (
 
 INSERT INTO delays
 SELECT
-    '${pipeline}',
-    ${version},
-    '*',
-    '*',
-    CAST(extract(epoch FROM window.start) AS BIGINT) * 1000,
-    CAST(extract(epoch FROM window.end) AS BIGINT) * 1000,
+    '${pipeline}' AS pipeline,
+    ${version} AS version,
+    '*' AS "set",
+    '*' AS group_key,
+    CAST(extract(epoch FROM window.start) AS BIGINT) * 1000 AS window_start,
+    CAST(extract(epoch FROM window.end) AS BIGINT) * 1000 AS window_end,
     answer
 FROM (
     SELECT tumble(INTERVAL '7 days') AS window, approx_top_sum(carrier, greatest(dep_delay, 0), ${k:5}) AS answer

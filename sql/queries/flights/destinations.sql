@@ -16,12 +16,12 @@ CREATE TABLE destinations (
 
 INSERT INTO destinations
 SELECT
-    '${pipeline}',
-    ${version},
-    'origin',
-    'origin=' || replace(replace(replace(replace(origin, '%', '%25'), '|', '%7C'), '=', '%3D'), '*', '%2A'),
-    CAST(extract(epoch FROM window.start) AS BIGINT) * 1000,
-    CAST(extract(epoch FROM window.end) AS BIGINT) * 1000,
+    '${pipeline}' AS pipeline,
+    ${version} AS version,
+    'origin' AS "set",
+    'origin=' || replace(replace(replace(replace(origin, '%', '%25'), '|', '%7C'), '=', '%3D'), '*', '%2A') AS group_key,
+    CAST(extract(epoch FROM window.start) AS BIGINT) * 1000 AS window_start,
+    CAST(extract(epoch FROM window.end) AS BIGINT) * 1000 AS window_end,
     answer
 FROM (
     SELECT origin, tumble(INTERVAL '1 day') AS window, approx_top_k(dest, ${k:5}) AS answer

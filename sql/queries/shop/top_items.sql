@@ -39,18 +39,26 @@ SELECT
 FROM groups;
 
 INSERT INTO latest
-SELECT concat("set", ':', group_key), '${pipeline}', ${version}, "set", group_key, starts * 1000, ends * 1000, answer
+SELECT
+    concat("set", ':', group_key) AS field,
+    '${pipeline}' AS pipeline,
+    ${version} AS version,
+    "set",
+    group_key,
+    starts * 1000 AS window_start,
+    ends * 1000 AS window_end,
+    answer
 FROM answers;
 
 INSERT INTO windows
 SELECT
-    concat('60:', CAST(starts AS TEXT), ':', "set", ':', group_key),
-    '${pipeline}',
-    ${version},
+    concat('60:', CAST(starts AS TEXT), ':', "set", ':', group_key) AS key,
+    '${pipeline}' AS pipeline,
+    ${version} AS version,
     "set",
     group_key,
-    starts * 1000,
-    ends * 1000,
+    starts * 1000 AS window_start,
+    ends * 1000 AS window_end,
     answer,
     sketch
 FROM answers;

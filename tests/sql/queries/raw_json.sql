@@ -12,7 +12,8 @@ CREATE TABLE lines (
     path = '${inputs}/raw.txt',
     format = 'raw_string',
     type = 'source',
-    wait_for_control = 'false'
+    wait_for_control = 'false',
+    bad_data = 'drop'
 );
 
 CREATE TABLE output (
