@@ -24,6 +24,8 @@ mod rejects;
 mod shape;
 mod sparse;
 mod table;
+#[cfg(test)]
+mod tight;
 mod update;
 
 use column::{Integers, Strings, Views};
