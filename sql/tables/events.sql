@@ -2,7 +2,7 @@
 --
 --   {"ts":1700000000000,"item":"sku-0004711","category":"shoes","region":"eu","user":"u000052","amount":4999}
 --
---   ts        BIGINT  when it happened, milliseconds since the epoch, UTC; may be out of order by ${delay}
+--   ts        BIGINT  when it happened, milliseconds since the epoch, UTC; out of order by the delay below at most
 --   item      TEXT    what is counted: a product, URL, address, hashtag, advertisement
 --   category  TEXT    a dimension with few values, or NULL
 --   region    TEXT    a dimension with few values, or NULL

@@ -78,6 +78,8 @@ fn costs(plan: &Plan) -> String {
             _ => 1,
         };
         for aggregate in aggregates {
+            let name = aggregate.function.human_display().filter(|name| !name.is_empty());
+            let name = name.unwrap_or(aggregate.function.name());
             let Some(cost) = hitters_functions::cost_of(&aggregate.function) else {
                 continue;
             };
@@ -88,8 +90,7 @@ fn costs(plan: &Plan) -> String {
             let bytes = thousands(cost.bytes as u128);
             let _ = writeln!(
                 out,
-                "\n{} over {what}: at most {bytes} bytes a pane and group{tracked}",
-                aggregate.function.name()
+                "\n{name} over {what}: at most {bytes} bytes a pane and group{tracked}"
             );
             if panes > 1 {
                 let all = thousands(cost.bytes as u128 * panes.unsigned_abs() as u128);

@@ -62,7 +62,7 @@ fn read(source: &str) -> Result<Vec<u8>, Failure> {
         read.map_err(|error| Failure::Usage(format!("cannot read standard input: {error}")))?;
         return Ok(bytes);
     }
-    if Path::new(source).is_file() {
+    if Path::new(source).exists() {
         let file = std::fs::File::open(source);
         let read = file.and_then(|file| file.take(MAX_INPUT).read_to_end(&mut bytes));
         read.map_err(|error| Failure::Usage(format!("cannot read {source}: {error}")))?;

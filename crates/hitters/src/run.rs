@@ -161,7 +161,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// The last answers, as tables, in the order of `[[show]]` or of the statements.
+    /// The last answers, as tables: those of `[[show]]` in that order, or all that are written; then those of SELECTs.
     fn tables(&self) -> String {
         let mut out = String::new();
         let mut put = |title: &str, table: &Watched| {
@@ -172,17 +172,18 @@ impl Report<'_> {
                 ));
             }
         };
-        if self.pipeline.shows.is_empty() {
-            self.tables
-                .iter()
-                .for_each(|table| put(table.table.as_deref().unwrap_or_default(), table));
+        let shows = &self.pipeline.shows;
+        for show in shows {
+            let title = show.title.as_ref().unwrap_or(&show.table);
+            let of_show = |table: &&Arc<Watched>| table.table.as_ref() == Some(&show.table);
+            self.tables.iter().filter(of_show).for_each(|table| put(title, table));
         }
-        for show in &self.pipeline.shows {
-            let of_show = self
-                .tables
-                .iter()
-                .filter(|table| table.table.as_ref() == Some(&show.table));
-            of_show.for_each(|table| put(show.title.as_ref().unwrap_or(&show.table), table));
+        for table in &self.tables {
+            match &table.table {
+                Some(name) if shows.is_empty() => put(name, table),
+                Some(_) => {}
+                None => put(&self.pipeline.name, table),
+            }
         }
         out
     }
@@ -196,14 +197,14 @@ impl Report<'_> {
         let number = |value: u64| thousands(value.into());
         let metrics = self.metrics;
         let mut out = format!(
-            "\n{}: {} events ({:.1} MB) in {:.2} s, {} events/s; {} windows closed, at most {:.1} MB of state\n",
+            "\n{}: {} events ({}) in {:.2} s, {} events/s; {} windows closed, at most {} of state\n",
             self.pipeline.name,
             number(metrics.records.load(Relaxed)),
-            metrics.bytes.load(Relaxed) as f64 / 1e6,
+            show::size(metrics.bytes.load(Relaxed)),
             self.summary.elapsed.as_secs_f64(),
             number(self.rate() as u64),
             number(metrics.windows.load(Relaxed)),
-            metrics.peak_state.load(Relaxed) as f64 / 1e6,
+            show::size(metrics.peak_state.load(Relaxed) as u64),
         );
         for table in self.tables.iter().filter(|table| table.table.is_some()) {
             let name = table.table.as_deref().unwrap_or_default();

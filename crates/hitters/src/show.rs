@@ -148,6 +148,16 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// A size as people read it: `53.0 MB`, `812 kB`, `96 bytes`.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// `1234567` as `1,234,567`.
 pub fn thousands(number: u128) -> String {
     let digits = number.to_string();
@@ -170,6 +180,14 @@ mod tests {
         assert_eq!(
             [0, 999, 1000, 1234567].map(thousands),
             ["0", "999", "1,000", "1,234,567"]
+        );
+    }
+
+    #[test]
+    fn sizes_take_the_unit_that_fits() {
+        assert_eq!(
+            [96, 17_432, 53_000_000, 2_500_000_000].map(size),
+            ["96 bytes", "17 kB", "53.0 MB", "2.50 GB"]
         );
     }
 

@@ -14,6 +14,9 @@ use hitters_planner::table::Table;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Windows, and groups of each, of a SELECT of answers that are drawn as tables.
+const SELECTED: usize = 1000;
+
 /// Opens the sinks of the connectors, watched.
 pub struct Watch<'a> {
     factory: &'a Factory,
@@ -65,8 +68,12 @@ impl<'a> Watch<'a> {
     }
 
     fn recent(&self, table: Option<&Arc<Table>>, schema: &SchemaRef) -> Option<Mutex<Recent>> {
-        let table = table?;
         let shape = Shape::of(schema)?;
+        let Some(table) = table else {
+            // A SELECT of answers as tables: all of them, within reason.
+            let tables = self.format == Format::Table;
+            return tables.then(|| Mutex::new(Recent::new(shape, SELECTED, SELECTED)));
+        };
         let show = self.shows.iter().find(|show| show.table == table.name);
         if show.is_none() && !self.shows.is_empty() {
             return None;
@@ -78,15 +85,17 @@ impl<'a> Watch<'a> {
 
 impl SinkFactory for Watch<'_> {
     fn open(&self, table: Option<&Arc<Table>>, schema: SchemaRef) -> Result<Box<dyn Sink>, Error> {
+        let recent = self.recent(table, &schema);
         let inner: Box<dyn Sink> = match (table, self.format) {
             (None, Format::Csv) => Box::new(CsvSink::new(self.output.clone())),
+            (None, Format::Table) if recent.is_some() => Box::new(Kept),
             _ => self.factory.open(table, schema.clone())?,
         };
         let watched = Arc::new(Watched {
             table: table.map(|table| table.name.clone()),
             describe: table.map(|table| table.spec.describe()).unwrap_or_default(),
             rows: AtomicU64::new(0),
-            recent: self.recent(table, &schema),
+            recent,
         });
         self.tables
             .lock()
@@ -94,6 +103,19 @@ impl SinkFactory for Watch<'_> {
             .push(watched.clone());
         let limit = table.is_none().then(|| (self.limit.clone(), self.reached.clone()));
         Ok(Box::new(WatchedSink { inner, watched, limit }))
+    }
+}
+
+/// Rows that are shown at the end of the run and nowhere else.
+struct Kept;
+
+impl Sink for Kept {
+    fn write(&mut self, _: &RecordBatch) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 }
 
