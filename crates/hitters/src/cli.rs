@@ -2,7 +2,7 @@
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hitters_connectors::generate::Profile;
+use hitters_connectors::generate::{Profile, Silence};
 use hitters_connectors::{Bound, DeadLetter};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -186,6 +186,9 @@ pub struct Generate {
     /// Distinct items.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub items: u64,
+    /// Distinct categories, each with its share of the items, for many groups. [default: the few of the profile]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub categories: Option<u64>,
     /// Zipf's exponent: 0 is even, 1.1 is a usual skew.
     #[arg(long, value_name = "X", default_value_t = 1.1)]
     pub exponent: f64,
@@ -204,6 +207,9 @@ pub struct Generate {
     /// Partitions that take events in turn. [default: all that the topic has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub partitions: Option<u32>,
+    /// A partition gets no events for a while of event time, as 3:10s:25s. Can be given several times.
+    #[arg(long = "silence", value_name = "PARTITION:FROM:TO", value_parser = silence)]
+    pub silences: Vec<Silence>,
     /// Another seed, another stream.
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
@@ -236,6 +242,19 @@ impl Target {
             || self.target.ends_with(".toml");
         looks.then(|| PathBuf::from(&self.target))
     }
+}
+
+fn silence(text: &str) -> Result<Silence, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [partition, from, to] = parts[..] else {
+        return Err("write PARTITION:FROM:TO, as 3:10s:25s".into());
+    };
+    let partition = partition
+        .parse()
+        .map_err(|_| format!("'{partition}' is no number of a partition"))?;
+    let millis = |text: &str| Ok::<_, String>(i64::try_from(time(text)?.as_millis()).unwrap_or(i64::MAX));
+    let (from, to) = (millis(from)?, millis(to)?);
+    Ok(Silence { partition, from, to })
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -21,6 +21,8 @@ pub fn run(arguments: &cli::Generate, quiet: bool) -> Result<(), Failure> {
         seed: arguments.seed,
         exponent: arguments.exponent,
         items: arguments.items,
+        categories: arguments.categories,
+        silences: arguments.silences.clone(),
         rate: arguments.rate,
         disorder_share: arguments.disorder_share,
         disorder: millis(arguments.disorder),
