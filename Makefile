@@ -41,7 +41,7 @@ test-long: ## Runs the accuracy test over 10 million events
 
 lint: ## Checks the format and runs clippy
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --release --locked -- --deny warnings
+	cargo clippy --workspace --release --locked -- --deny warnings
 
 fmt: ## Formats the code
 	cargo fmt --all

@@ -20,7 +20,7 @@ cargo fmt --all --check
 
 at="clippy"
 step "Clippy"
-cargo clippy --workspace --all-targets --release --locked -- --deny warnings
+cargo clippy --workspace --release --locked -- --deny warnings
 
 at="tests"
 step "Tests"
