@@ -222,7 +222,7 @@ impl WorkerThread {
                     return Ok(());
                 }
             }
-            if self.worker.steps() % MEASURE == 0 || step == Step::Finished {
+            if self.worker.steps().is_multiple_of(MEASURE) || step == Step::Finished {
                 self.measure()?;
             }
             match step {

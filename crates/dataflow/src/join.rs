@@ -30,6 +30,9 @@ pub struct Join {
     waiting: BTreeMap<Bounds, [Vec<RecordBatch>; 2]>,
 }
 
+/// Two expressions whose values must be equal: over the left and over the right rows.
+type EqualKeys = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
+
 /// Pairs of positions in the left and right rows.
 #[derive(Default)]
 struct Pairs {
@@ -41,7 +44,7 @@ impl Join {
     /// `on` are equal keys over the left and the right schema, `condition` is over both side by side.
     pub fn new(
         join_type: JoinType,
-        on: &[(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)],
+        on: &[EqualKeys],
         condition: Option<Arc<dyn PhysicalExpr>>,
         inputs: [SchemaRef; 2],
         schema: SchemaRef,

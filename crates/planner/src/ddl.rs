@@ -434,8 +434,9 @@ fn watermark_expr(
     };
     let schema = DFSchema::try_from_qualified_schema(TableReference::bare(scope.table), &schema)
         .map_err(|e| fault::error(&e))?;
-    let (data_type, nullable) = planned.data_type_and_nullable(&schema).map_err(|e| fault::error(&e))?;
-    if data_type != TIMESTAMP {
+    let (_, field) = planned.to_field(&schema).map_err(|e| fault::error(&e))?;
+    let (data_type, nullable) = (field.data_type(), field.is_nullable());
+    if *data_type != TIMESTAMP {
         return Err(Error::new(format!("the watermark must be TIMESTAMP, but is {data_type}")).hint(MILLISECONDS));
     }
     if nullable {

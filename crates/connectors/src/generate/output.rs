@@ -128,7 +128,7 @@ impl Pace {
         mut before_sleep: impl FnMut() -> Result<(), String>,
     ) -> Result<bool, String> {
         self.written += 1;
-        if self.written % self.stride != 0 {
+        if !self.written.is_multiple_of(self.stride) {
             return Ok(true);
         }
         if let Some(rate) = self.rate {

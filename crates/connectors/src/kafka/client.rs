@@ -185,8 +185,8 @@ impl Watch {
             return;
         }
         let mut state = self.state();
-        if let (Some(since), Some((when, pause))) = (state.since, state.next) {
-            if Instant::now() >= when {
+        if let (Some(since), Some((when, pause))) = (state.since, state.next)
+            && Instant::now() >= when {
                 let pause = (pause * 2).min(SILENCE);
                 state.next = Some((Instant::now() + pause, pause));
                 let reason = state.reason.clone().unwrap_or_default();
@@ -196,7 +196,6 @@ impl Watch {
                     since.elapsed().as_secs_f64()
                 ));
             }
-        }
     }
 
     pub(crate) fn refused(&self) -> Option<String> {

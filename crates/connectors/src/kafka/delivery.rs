@@ -136,7 +136,7 @@ impl Delivery {
         }
         // Acknowledgements wait in a queue of events; taking them now and then keeps it short.
         self.sent = self.sent.wrapping_add(1);
-        if self.sent % 4096 == 0 {
+        if self.sent.is_multiple_of(4096) {
             self.producer.poll(Duration::ZERO);
             self.check()?;
         }

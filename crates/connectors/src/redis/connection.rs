@@ -48,7 +48,7 @@ pub(super) fn masked(address: &str) -> String {
 }
 
 enum Clients {
-    Single(Client),
+    Single(Box<Client>),
     Cluster(Box<ClusterClient>),
 }
 
@@ -83,7 +83,7 @@ impl RedisConnection {
                     .into_iter()
                     .next()
                     .ok_or((ErrorKind::InvalidClientConfig, "no address"))?;
-                Clients::Single(Client::open(first)?)
+                Clients::Single(Box::new(Client::open(first)?))
             })
         };
         let clients = clients().map_err(|error: RedisError| format!("Redis at {shown}: {error}"))?;

@@ -25,7 +25,7 @@ const BUFFER: usize = 1 << 20;
 
 enum Output {
     Plain(File),
-    Gzip(GzEncoder<File>),
+    Gzip(Box<GzEncoder<File>>),
     Closed,
 }
 
@@ -40,7 +40,7 @@ impl FileSink {
             message: cannot("create", path, &error),
         })?;
         let output = if compressed(path) {
-            Output::Gzip(GzEncoder::new(file, Compression::default()))
+            Output::Gzip(Box::new(GzEncoder::new(file, Compression::default())))
         } else {
             Output::Plain(file)
         };

@@ -54,7 +54,7 @@ impl Arguments {
         if !column.literal {
             return Ok(column.values.clone());
         }
-        Ok(datafusion::common::ScalarValue::try_from_array(&column.values, 0)?.to_array_of_size(self.rows)?)
+        datafusion::common::ScalarValue::try_from_array(&column.values, 0)?.to_array_of_size(self.rows)
     }
 
     /// Whether an argument is a literal, and then its value as an array of one.
