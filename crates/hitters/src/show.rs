@@ -114,13 +114,21 @@ pub fn answers(answers: &[(&str, Answer)]) -> String {
         line(String::new(), "(total)", total, "");
     }
     let mut out = format!("{table}\n");
-    let notes: Vec<String> = answers.iter().map(|(_, answer)| note(answer)).collect();
-    if notes.iter().all(|note| *note == notes[0]) {
-        let _ = writeln!(out, "{}", notes[0]);
-    } else {
-        for ((group, _), note) in answers.iter().zip(notes) {
-            let _ = writeln!(out, "{group}: {note}");
+    // Groups of which the same can be said share a line.
+    let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
+    for (group, answer) in answers {
+        let note = note(answer);
+        match notes.iter_mut().find(|(said, _)| *said == note) {
+            Some((_, groups)) => groups.push(group),
+            None => notes.push((note, vec![group])),
         }
+    }
+    for (note, groups) in &notes {
+        let _ = match groups.as_slice() {
+            _ if notes.len() == 1 => writeln!(out, "{note}"),
+            [group] => writeln!(out, "{group}: {note}"),
+            several => writeln!(out, "{} groups: {note}", several.len()),
+        };
     }
     out
 }

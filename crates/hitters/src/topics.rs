@@ -69,7 +69,7 @@ pub fn run(arguments: &cli::Topics, files: &mut Files) -> Result<(), Failure> {
             )?;
             match (topic["partitions"].as_i64(), topic["replication"].as_i64()) {
                 (Some(partitions), Some(replication)) => {
-                    writeln!(out, ", {partitions} partitions, {replication} copies each")?
+                    writeln!(out, ", partitions: {partitions}, copies of each: {replication}")?
                 }
                 _ => writeln!(out, " (--create creates it)")?,
             }
