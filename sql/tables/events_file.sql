@@ -1,0 +1,24 @@
+-- The events of events.sql from a file, to try a query without Kafka:
+--
+--     hitters generate hashtags --output events.ndjson.gz
+CREATE TABLE events (
+    ts BIGINT NOT NULL,
+    item TEXT NOT NULL,
+    category TEXT,
+    region TEXT,
+    "user" TEXT,
+    amount BIGINT,
+    t TIMESTAMP NOT NULL GENERATED ALWAYS AS (CAST(to_timestamp_millis(ts) AS TIMESTAMP)),
+    -- The watermark must not be NULL on Arroyo, hence coalesce.
+    WATERMARK FOR t AS (
+        coalesce(CAST(to_timestamp_millis(ts) AS TIMESTAMP), TIMESTAMP '1970-01-01 00:00:00')
+            - INTERVAL '${delay:2 seconds}'
+    )
+) WITH (
+    connector = 'single_file',
+    type = 'source',
+    path = '${events}',
+    format = 'json',
+    wait_for_control = 'false',
+    bad_data = 'drop'
+);
