@@ -51,7 +51,7 @@ bench-sketch: ## Measures the sketches
 
 bench-kafka: ## Measures the way from a Kafka topic to the top K against a bare consume loop
 	@scripts/setup.sh test
-	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters-tests --bench kafka
+	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters --bench kafka
 
 clean: ## Removes what was built and what the runs wrote
 	rm -rf "$(CARGO_TARGET_DIR)" results

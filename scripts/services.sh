@@ -5,7 +5,7 @@
 #
 #     export HITTERS_KAFKA_LIB="$(scripts/services.sh)"
 #
-# Fetched once into HITTERS_CACHE (default: ~/.cache/hitters), by Maven where it is installed and by curl elsewhere.
+# Fetched once into HITTERS_CACHE (default: ~/.cache/hitters), by Maven.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -26,17 +26,11 @@ if ! checked "$lib" 2>/dev/null; then
     # Beside the target and then renamed, so that a broken download never looks whole.
     fresh=$(mktemp -d "$lib.XXXXXX")
     trap 'rm -rf "$fresh"' EXIT
-    if command -v mvn >/dev/null 2>&1; then
-        mvn --batch-mode --quiet --file tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory="$fresh" >&2
-    elif command -v curl >/dev/null 2>&1; then
-        sed 's/^[0-9a-f]*  //' "$list" | while read -r path; do
-            echo "url = \"$CENTRAL/$path\""
-            echo "output = \"$fresh/${path##*/}\""
-        done | curl --fail --silent --show-error --location --retry 3 --parallel --no-progress-meter --config -
-    else
-        say "please install curl (or maven), then run this again"
+    if ! command -v mvn >/dev/null 2>&1; then
+        say "please install maven, then run this again"
         exit 1
     fi
+    mvn --batch-mode --quiet --file tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory="$fresh" >&2
     if ! checked "$fresh"; then
         say "the fetched jars are not those of tests/kafka/jars.sha256; please try again"
         exit 1

@@ -26,14 +26,14 @@ if [ "$purpose" = test ]; then
     java -version >/dev/null 2>&1 || need default-jre-headless
     have python3 || need python3
     # Kafka's jars come from Maven Central (scripts/services.sh).
-    have mvn || have curl || need "curl ca-certificates"
+    have mvn || need maven
 fi
 
 if [ -n "$missing" ]; then
     if ! have apt-get; then
         say "please install what the Debian packages$missing hold:"
-        say "  Fedora:  sudo dnf install gcc gcc-c++ make pkgconf openssl-devel redis java-latest-openjdk-headless python3"
-        say "  macOS:   xcode-select --install; brew install pkgconf openssl redis openjdk"
+        say "  Fedora:  sudo dnf install gcc gcc-c++ make pkgconf openssl-devel redis java-latest-openjdk-headless maven python3"
+        say "  macOS:   xcode-select --install; brew install pkgconf openssl redis openjdk maven"
         exit 1
     fi
     if [ "$(id -u)" = 0 ]; then
