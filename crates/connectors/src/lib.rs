@@ -3,6 +3,7 @@
 //! A connector first checks the options of a table for the planner ([`connectors`]), long before anything is opened; then
 //! the [`Factory`] of a run opens what a plan reads and writes. Option names, defaults and formats are Arroyo's, so that
 //! one SQL file runs on both engines.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod bad;
 mod blackhole;

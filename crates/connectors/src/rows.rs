@@ -137,9 +137,10 @@ impl RowDecoder {
         }
         for line in message.split(|byte| *byte == b'\n') {
             if line.iter().any(|byte| !byte.is_ascii_whitespace())
-                && let Err(reason) = self.row(line, envelope) {
-                    bad(line, reason)?;
-                }
+                && let Err(reason) = self.row(line, envelope)
+            {
+                bad(line, reason)?;
+            }
         }
         Ok(())
     }

@@ -225,12 +225,13 @@ impl<'a> Scanner<'a> {
         let end = self.at;
         self.at += 1;
         if high != 0
-            && let Err(wrong) = std::str::from_utf8(&self.text[start..end]) {
-                return Err(Fault {
-                    at: start + wrong.valid_up_to(),
-                    what: "a string is not UTF-8",
-                });
-            }
+            && let Err(wrong) = std::str::from_utf8(&self.text[start..end])
+        {
+            return Err(Fault {
+                at: start + wrong.valid_up_to(),
+                what: "a string is not UTF-8",
+            });
+        }
         Ok(Token {
             kind: if escaped { Kind::Escaped } else { Kind::Text },
             start,

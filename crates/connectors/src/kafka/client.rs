@@ -186,16 +186,17 @@ impl Watch {
         }
         let mut state = self.state();
         if let (Some(since), Some((when, pause))) = (state.since, state.next)
-            && Instant::now() >= when {
-                let pause = (pause * 2).min(SILENCE);
-                state.next = Some((Instant::now() + pause, pause));
-                let reason = state.reason.clone().unwrap_or_default();
-                self.say(&format!(
-                    "Kafka at {} is still not there after {:.0} s: {reason}",
-                    self.servers(),
-                    since.elapsed().as_secs_f64()
-                ));
-            }
+            && Instant::now() >= when
+        {
+            let pause = (pause * 2).min(SILENCE);
+            state.next = Some((Instant::now() + pause, pause));
+            let reason = state.reason.clone().unwrap_or_default();
+            self.say(&format!(
+                "Kafka at {} is still not there after {:.0} s: {reason}",
+                self.servers(),
+                since.elapsed().as_secs_f64()
+            ));
+        }
     }
 
     pub(crate) fn refused(&self) -> Option<String> {
