@@ -46,8 +46,8 @@ lint: ## Checks the format and runs clippy
 fmt: ## Formats the code
 	cargo fmt --all
 
-bench-sketch: ## Measures the sketches
-	cargo bench --locked --package hitters-sketch
+bench-sketch: ## Measures the sketches beside their peers
+	cargo run --release --locked --manifest-path udfs/sketch/bench/Cargo.toml
 
 bench-kafka: ## Measures the way from a Kafka topic to the top K against a bare consume loop
 	@scripts/setup.sh test
