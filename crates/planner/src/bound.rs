@@ -1,26 +1,35 @@
 //! How many rows of a partition `row_number()` has to keep: read off the filter above it.
 
-use datafusion::common::ScalarValue;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 
-/// The numbering right below, through aliases.
-pub(crate) fn numbered(plan: &LogicalPlan) -> Option<(&LogicalPlan, &[Expr])> {
+/// True if a column is the number that a single `row_number()` below gives, with nothing but aliases and projections between.
+fn is_number(plan: &LogicalPlan, column: &Column) -> bool {
+    let Some(index) = plan.schema().maybe_index_of_column(column) else {
+        return false;
+    };
     match plan {
-        LogicalPlan::Window(window) if window.window_expr.len() == 1 => Some((plan, &window.window_expr)),
-        LogicalPlan::SubqueryAlias(alias) => numbered(&alias.input),
-        _ => None,
+        LogicalPlan::Window(window) => window.window_expr.len() == 1 && index + 1 == window.schema.fields().len(),
+        LogicalPlan::SubqueryAlias(alias) => {
+            is_number(&alias.input, &Column::from(alias.input.schema().qualified_field(index)))
+        }
+        LogicalPlan::Projection(projection) => match projection.expr.get(index).map(Expr::clone).map(Expr::unalias) {
+            Some(Expr::Column(inner)) => is_number(&projection.input, &inner),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
 /// The largest number that a filter lets through. Bounds from above are taken out of the filter, since the operator keeps
 /// them; an equality stays.
-pub(crate) fn limit(predicates: &mut Vec<&Expr>, name: &str) -> Option<usize> {
+pub(crate) fn limit(predicates: &mut Vec<&Expr>, input: &LogicalPlan) -> Option<usize> {
     let mut limit: Option<usize> = None;
     predicates.retain(|predicate| {
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = predicate else {
             return true;
         };
-        let (op, value) = match (number(left, name), literal(right), literal(left), number(right, name)) {
+        let (op, value) = match (number(left, input), literal(right), literal(left), number(right, input)) {
             (true, Some(value), ..) => (Some(*op), value),
             (_, _, Some(value), true) => (op.swap(), value),
             _ => return true,
@@ -41,10 +50,10 @@ pub(crate) fn limit(predicates: &mut Vec<&Expr>, name: &str) -> Option<usize> {
     limit
 }
 
-fn number(expr: &Expr, name: &str) -> bool {
+fn number(expr: &Expr, input: &LogicalPlan) -> bool {
     match expr {
-        Expr::Column(column) => column.name == name,
-        Expr::Cast(cast) => number(&cast.expr, name),
+        Expr::Column(column) => is_number(input, column),
+        Expr::Cast(cast) => number(&cast.expr, input),
         _ => false,
     }
 }

@@ -1,5 +1,6 @@
 //! The tables and views of one file.
 
+use crate::connector::Direction;
 use crate::fault;
 use crate::functions::{Registry, config};
 use crate::table::{ColumnKind, Table};
@@ -105,6 +106,11 @@ impl ContextProvider for Catalog<'_> {
     fn get_table_source(&self, reference: TableReference) -> Result<Arc<dyn TableSource>> {
         let name = reference.table();
         match self.get(name) {
+            Some(Entry::Table(declared)) if declared.table.spec.direction() == Direction::Sink => {
+                Err(plan_datafusion_err!(
+                    "attempted to read from table '{name}', but it is a sink\ngive it type = 'source', or declare a source of the same data beside it"
+                ))
+            }
             Some(Entry::Table(declared)) => Ok(Arc::new(Scan::new(declared.clone()))),
             Some(Entry::View(plan)) => Ok(Arc::new(Inlined::new(plan.as_ref().clone()))),
             Some(Entry::Memory(memory)) => {

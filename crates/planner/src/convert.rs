@@ -35,6 +35,9 @@ pub(crate) struct Builder {
     pub nodes: Vec<Node>,
     /// By table: which of its columns any plan needs, and its node once it is made.
     needed: HashMap<*const Declared, (BTreeSet<usize>, Option<NodeId>)>,
+    /// How many numbers of the next `row_number()` are wanted.
+    limit: Option<usize>,
+    only_checks: bool,
     pub context: Context,
 }
 
@@ -74,13 +77,22 @@ impl Builder {
         Self {
             nodes: Vec::new(),
             needed,
+            limit: None,
+            only_checks: false,
             context: Context::default(),
         }
     }
 
+    /// For a view alone: what its readers may still put right is not looked at.
+    pub(crate) fn check(plan: &LogicalPlan, places: &Places) -> Result<(), Error> {
+        let mut builder = Self::new([plan].into_iter());
+        builder.only_checks = true;
+        builder.convert(plan, places).map(drop)
+    }
+
     /// The rows of a plan.
     pub(crate) fn convert(&mut self, plan: &LogicalPlan, places: &Places) -> Result<Converted, Error> {
-        if let Some(name) = batch::left_in(&plan.expressions()) {
+        if let (Some(name), false) = (batch::left_in(&plan.expressions()), self.only_checks) {
             return Err(Error::new(format!("{name}() works only inside of approx_top_k_combine()")).at(places.function(name)).hint(
                 "its sketches depend on how rows come in batches; aggregate the items with approx_top_k_accumulate() or approx_top_k()",
             ));
@@ -91,8 +103,9 @@ impl Builder {
             LogicalPlan::Filter(filter) => self.filter(filter, places),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate, places),
             LogicalPlan::Window(window) => {
+                let limit = self.limit.take();
                 let input = self.convert(&window.input, places)?;
-                self.row_number(plan, &window.window_expr, input, None, places)
+                self.row_number(plan, &window.window_expr, input, limit, places)
             }
             LogicalPlan::Join(join) => self.join(plan, join, places),
             LogicalPlan::Union(_) => self.union(plan, places),
@@ -228,20 +241,9 @@ impl Builder {
 
     fn filter(&mut self, filter: &Filter, places: &Places) -> Result<Converted, Error> {
         let mut predicates = split_conjunction(&filter.predicate);
-        // A filter on the number right above row_number() bounds the state of the operator.
-        let input = match bound::numbered(&filter.input) {
-            Some((window, exprs)) => {
-                let column = window.schema().qualified_field(window.schema().fields().len() - 1);
-                let limit = bound::limit(&mut predicates, column.1.name());
-                let input = self.convert(window.inputs()[0], places)?;
-                let numbered = self.row_number(window, exprs, input, limit, places)?;
-                Converted {
-                    schema: filter.input.schema().clone(),
-                    ..numbered
-                }
-            }
-            None => self.convert(&filter.input, places)?,
-        };
+        // A filter on the number of row_number() bounds the state of that operator, the next one on the way down.
+        self.limit = bound::limit(&mut predicates, &filter.input);
+        let input = self.convert(&filter.input, places)?;
         predicates.retain(|p| !matches!(p, Expr::Literal(ScalarValue::Boolean(Some(true)), _)));
         let Some(predicate) = conjunction(predicates.into_iter().cloned()) else {
             return Ok(input);
@@ -274,7 +276,7 @@ impl Builder {
             .iter()
             .map(|e| {
                 aggregates::aggregate(e, &input.schema, &self.nodes[input.node].schema, &self.context)
-                    .map_err(|e| e.at(at))
+                    .map_err(|fault| fault.at(places.aggregate(e)).at(at))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let mut fields: Vec<FieldRef> = Vec::new();

@@ -5,6 +5,7 @@ use crate::connector::{Connectors, Direction, Options};
 use crate::create_table::{ColumnDef, CreateTable, TableOption};
 use crate::error::{Error, Span};
 use crate::fault;
+use crate::insert::sql_type;
 use crate::optimize;
 use crate::plan::Warning;
 use crate::syntax::{place, place_known};
@@ -12,7 +13,7 @@ use crate::table::{Column, ColumnKind, Table};
 use crate::types::column_type;
 use crate::window_calls;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
@@ -406,11 +407,12 @@ fn time_column(table: &Table, name: &str, span: Span) -> Result<Expr, Error> {
         ))
         .at(span)
         .hint(MILLISECONDS)),
-        other => Err(
-            Error::new(format!("event time column {name} must be TIMESTAMP, but is {other}"))
-                .at(span)
-                .hint(MILLISECONDS),
-        ),
+        other => Err(Error::new(format!(
+            "event time column {name} must be TIMESTAMP, but is {}",
+            sql_type(other)
+        ))
+        .at(span)
+        .hint(MILLISECONDS)),
     }
 }
 
@@ -435,11 +437,11 @@ fn watermark_expr(
     let schema = DFSchema::try_from_qualified_schema(TableReference::bare(scope.table), &schema)
         .map_err(|e| fault::error(&e))?;
     let (_, field) = planned.to_field(&schema).map_err(|e| fault::error(&e))?;
-    let (data_type, nullable) = (field.data_type(), field.is_nullable());
-    if *data_type != TIMESTAMP {
-        return Err(Error::new(format!("the watermark must be TIMESTAMP, but is {data_type}")).hint(MILLISECONDS));
+    if *field.data_type() != TIMESTAMP {
+        let found = sql_type(field.data_type());
+        return Err(Error::new(format!("the watermark must be TIMESTAMP, but is {found}")).hint(MILLISECONDS));
     }
-    if nullable {
+    if field.is_nullable() {
         return Err(Error::new("the watermark must be NOT NULL").hint(
             "declare the column NOT NULL, or wrap it: coalesce(..., TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '1 second'",
         ));
@@ -448,7 +450,29 @@ fn watermark_expr(
         .keys()
         .map(|i| table.columns[*i].field.name())
         .find(|name| planned.column_refs().iter().any(|c| c.name == **name));
-    Ok((planned, beyond.cloned()))
+    Ok((computed_once(planned, table, generated)?, beyond.cloned()))
+}
+
+/// Arroyo wants the expression of the generated event time repeated in the watermark. It is computed for each row already:
+/// the watermark takes the column.
+fn computed_once(watermark: Expr, table: &Table, generated: &HashMap<usize, Expr>) -> Result<Expr, Error> {
+    let replaced = watermark.transform_down(|e| {
+        let same = generated
+            .iter()
+            .find(|(_, expr)| **expr == e && !matches!(e, Expr::Column(_) | Expr::Literal(..)));
+        Ok(match same {
+            Some((index, _)) => {
+                let name = table.columns[*index].field.name();
+                let column = Expr::Column(datafusion::common::Column::new(
+                    Some(TableReference::bare(table.name.as_str())),
+                    name,
+                ));
+                Transformed::new(column, true, TreeNodeRecursion::Jump)
+            }
+            None => Transformed::no(e),
+        })
+    });
+    replaced.map(|t| t.data).map_err(|e| fault::error(&e))
 }
 
 /// Where the expressions of a declaration are planned: the columns of one table.

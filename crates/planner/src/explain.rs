@@ -2,6 +2,7 @@
 
 use crate::plan::{Aggregate, NamedExpr, Node, NodeId, NodeKind, Plan, SourceNode};
 use crate::table::ColumnKind;
+use crate::window::Nanos;
 use crate::window_calls::window_type;
 use datafusion::common::JoinType;
 use datafusion::physical_expr::PhysicalExpr;
@@ -79,11 +80,10 @@ fn describe(node: &Node) -> Vec<String> {
         NodeKind::Source(source) => read(source, node),
         NodeKind::Project(exprs) => vec![format!("project {}", named(exprs))],
         NodeKind::Filter(predicate) => vec![format!("filter {}", sql(predicate))],
-        NodeKind::Unnest { column } => vec![format!("unnest {}", node.schema.field(*column).name())],
+        NodeKind::Unnest { column } => vec![format!("unnest the list in column {}", column + 1)],
         NodeKind::Union => vec!["union all".to_string()],
         NodeKind::Window(window) => {
-            let name = node.schema.field(window.position).name();
-            let mut lines = vec![format!("window {} as {name}", window.window)];
+            let mut lines = vec![format!("window {}", window.window)];
             lines.extend(grouped(&window.keys, &window.aggregates));
             lines
         }
@@ -198,20 +198,23 @@ fn grouped(keys: &[NamedExpr], aggregates: &[Aggregate]) -> Vec<String> {
         } else {
             "one state a partition"
         };
-        lines.push(format!("{name} ({state})"));
+        lines.push(format!("{} ({state})", readable(name)));
     }
     lines
 }
 
 fn named(exprs: &[NamedExpr]) -> String {
     let one = |e: &NamedExpr| {
-        let expr = sql(&e.expr);
-        if expr == e.name {
+        let (expr, name) = (sql(&e.expr), readable(&e.name));
+        if expr == name {
             expr
         } else {
-            format!("{expr} as {}", e.name)
+            format!("{expr} as {name}")
         }
     };
+    if exprs.is_empty() {
+        return "no columns".to_string();
+    }
     exprs.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
@@ -222,7 +225,11 @@ fn columns(node: &Node) -> String {
         } else {
             crate::insert::sql_type(f.data_type())
         };
-        format!("{} {name}{}", f.name(), if f.is_nullable() { "" } else { " NOT NULL" })
+        format!(
+            "{} {name}{}",
+            readable(f.name()),
+            if f.is_nullable() { "" } else { " NOT NULL" }
+        )
     };
     format!(
         "columns {}",
@@ -231,5 +238,39 @@ fn columns(node: &Node) -> String {
 }
 
 fn sql(expr: &Arc<dyn PhysicalExpr>) -> String {
-    fmt_sql(expr.as_ref()).to_string()
+    readable(&fmt_sql(expr.as_ref()).to_string())
+}
+
+/// DataFusion's names of constants and frames, in fewer words.
+fn readable(text: &str) -> String {
+    const INTERVAL: &str = "IntervalMonthDayNano { months: ";
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(INTERVAL) {
+        let Some((fields, behind)) = after.split_once(" }") else {
+            break;
+        };
+        let numbers: Vec<i64> = fields
+            .split(|c: char| !c.is_ascii_digit() && c != '-')
+            .filter_map(|n| n.parse().ok())
+            .collect();
+        let width = match numbers.as_slice() {
+            &[0, days, nanos] => days.checked_mul(86_400_000_000_000).and_then(|d| d.checked_add(nanos)),
+            _ => None,
+        };
+        let Some(width) = width else { break };
+        let (before, behind) = match (
+            before.strip_suffix("IntervalMonthDayNano(\""),
+            behind.strip_prefix("\")"),
+        ) {
+            (Some(before), Some(behind)) => (before, behind),
+            _ => (before, behind),
+        };
+        out.push_str(before);
+        out.push_str(&Nanos(width).to_string());
+        rest = behind;
+    }
+    out.push_str(rest);
+    out.replace(" RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW", "")
+        .replace("count(Int64(1))", "count(*)")
 }

@@ -96,7 +96,7 @@ pub(crate) fn expose(plan: LogicalPlan, places: &Places) -> Result<(LogicalPlan,
 }
 
 /// The windowing of a whole plan that was rewritten before.
-fn whole(plan: &LogicalPlan, places: &Places) -> Result<Windowing, Error> {
+pub(crate) fn whole(plan: &LogicalPlan, places: &Places) -> Result<Windowing, Error> {
     let inputs = plan
         .inputs()
         .into_iter()

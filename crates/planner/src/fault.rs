@@ -82,21 +82,81 @@ fn words(error: &DataFusionError) -> String {
     }
 }
 
+/// What DataFusion puts before its words.
+const PREFIXES: [&str; 7] = [
+    "Error during planning: ",
+    "Execution error: ",
+    "Internal error: ",
+    "This feature is not implemented: ",
+    "Optimizer rule 'type_coercion' failed: ",
+    "Arrow error: ",
+    "Parser error: ",
+];
+
+fn bare(mut text: &str) -> &str {
+    text = text.trim();
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        text = rest.trim_start();
+    }
+    text
+}
+
 fn plain(text: &str) -> Error {
-    let text = text.split("\n\nbacktrace:").next().unwrap_or(text).trim();
-    let text = text.strip_prefix("Error during planning: ").unwrap_or(text);
-    // "Invalid function 'x'.\nDid you mean 'y'?" and lists of signatures stand on lines of their own.
+    let text = text.split("\n\nbacktrace:").next().unwrap_or(text);
+    let text = text
+        .split("This issue was likely caused by a bug in DataFusion")
+        .next()
+        .unwrap_or(text);
+    let text = bare(text);
+    if text.starts_with("Dot access not supported") {
+        return Error::new("a field of a call cannot be taken here").hint(
+            "name the value in a query below, and take its field around it: SELECT w.start FROM (SELECT ... AS w ...)",
+        );
+    }
+    if text.starts_with("Projections require unique expression names") {
+        let name = text.split('"').nth(1).unwrap_or("a column");
+        return Error::new(format!("column {name} comes out twice")).hint("give one of them another name with AS");
+    }
+    // A function of ours that refuses its arguments says why itself.
+    if let Some((_, reason)) = text.split_once(" coercion failed with: ") {
+        let reason = reason
+            .split(" No function matches the given name")
+            .next()
+            .unwrap_or(reason);
+        return Error::new(bare(reason).trim_end_matches('.'));
+    }
+    // "... No function matches the given name and argument types 'f(Int64)'. You might need ...\n\tCandidate functions:..."
+    if let Some((_, call)) = text.split_once("No function matches the given name and argument types '")
+        && let Some((call, rest)) = call.split_once("'.")
+    {
+        let candidates = rest.split_once("Candidate functions:").map_or("", |(_, list)| list);
+        let candidates: Vec<_> = candidates
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let fault = Error::new(format!("there is no {call} with these types of arguments"));
+        return if candidates.is_empty() {
+            fault
+        } else {
+            fault.hint(format!("there is {}", list(candidates.iter())))
+        };
+    }
+    // "Invalid function 'x'.\nDid you mean 'y'?"
     let (first, rest) = match text.split_once('\n') {
         Some((first, rest)) => (first.trim_end().trim_end_matches('.'), rest.trim()),
         None => (text.trim_end_matches('.'), ""),
     };
-    let mut first = first.to_string();
-    if let Some(name) = first.strip_prefix("Invalid function ") {
-        first = format!("there is no function {name}");
-    }
-    let fault = Error::new(first);
+    let fault = match first.strip_prefix("Invalid function ") {
+        Some(name) => Error::new(format!("there is no function {name}")),
+        None => Error::new(first),
+    };
     let hint = rest.split_whitespace().collect::<Vec<_>>().join(" ");
-    if hint.is_empty() { fault } else { fault.hint(hint) }
+    if hint.is_empty() {
+        fault
+    } else {
+        fault.hint(hint.replace("Did you mean", "did you mean"))
+    }
 }
 
 /// DataFusion's places are sqlparser's.

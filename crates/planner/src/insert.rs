@@ -44,7 +44,8 @@ pub(crate) fn matched(
         } else {
             format!("the statement names {wanted}")
         };
-        return Err(Error::new(format!("the query gives {given} columns, but {what}"))
+        let columns = if given == 1 { "column" } else { "columns" };
+        return Err(Error::new(format!("the query gives {given} {columns}, but {what}"))
             .at(at)
             .hint(both()));
     }

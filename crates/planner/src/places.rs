@@ -6,7 +6,9 @@
 use crate::error::Span;
 use crate::syntax::place_known;
 use datafusion::logical_expr::Expr as LogicalExpr;
-use datafusion::sql::sqlparser::ast::{self, Expr, GroupByExpr, Query, Select, Spanned, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, Visit, Visitor,
+};
 use std::ops::ControlFlow;
 
 /// The calls and clauses of one statement with their places, in the order of the text.
@@ -20,6 +22,8 @@ pub(crate) struct Places {
     distinct: Option<Span>,
     joins: Vec<Span>,
     subqueries: Vec<Span>,
+    set_operation: Option<(&'static str, Span)>,
+    relations: Vec<(String, Span)>,
 }
 
 impl Places {
@@ -33,6 +37,8 @@ impl Places {
             distinct: None,
             joins: Vec::new(),
             subqueries: Vec::new(),
+            set_operation: None,
+            relations: Vec::new(),
         };
         let _ = query.visit(&mut places);
         places
@@ -65,6 +71,58 @@ impl Places {
             _ => None,
         });
         call.unwrap_or(self.statement)
+    }
+
+    /// The call of an aggregate.
+    pub(crate) fn aggregate(&self, expr: &LogicalExpr) -> Option<Span> {
+        match expr {
+            LogicalExpr::Alias(alias) => self.aggregate(&alias.expr),
+            LogicalExpr::AggregateFunction(call) => self
+                .functions
+                .iter()
+                .find(|(name, _)| name == call.func.name())
+                .map(|(_, span)| *span),
+            _ => None,
+        }
+    }
+
+    /// The first window call, if there is one.
+    pub(crate) fn window_call(&self) -> Option<&str> {
+        let names = self.functions.iter().map(|(name, _)| name.as_str());
+        names
+            .into_iter()
+            .find(|name| matches!(*name, "tumble" | "hop" | "session"))
+    }
+
+    /// The first set operation that is not `UNION ALL`.
+    pub(crate) fn set_operation(&self) -> Option<(&'static str, Span)> {
+        self.set_operation
+    }
+
+    /// All calls, for warnings.
+    pub(crate) fn functions(&self) -> &[(String, Span)] {
+        &self.functions
+    }
+
+    /// The function or table that a message names.
+    pub(crate) fn named_in(&self, message: &str) -> Option<Span> {
+        let called = |name: &str| {
+            let forms = [
+                format!("'{name}'"),
+                format!("'{name}("),
+                format!(" {name}("),
+                format!("{name}("),
+                format!("{name}: "),
+            ];
+            forms[..3].iter().any(|form| message.contains(form.as_str()))
+                || forms[3..].iter().any(|form| message.starts_with(form.as_str()))
+        };
+        let read =
+            |name: &str| message.contains(&format!("table {name}")) || message.contains(&format!("table '{name}'"));
+        let function = self.functions.iter().find(|(name, _)| called(name));
+        function
+            .or_else(|| self.relations.iter().find(|(name, _)| read(name)))
+            .map(|(_, span)| *span)
     }
 
     pub(crate) fn order_by(&self) -> Span {
@@ -114,6 +172,27 @@ impl Visitor for Places {
         }
         if let Some(limit) = &query.limit_clause {
             self.limit = self.limit.or_else(|| place_known(limit.span()));
+        }
+        if let SetExpr::SetOperation { op, set_quantifier, .. } = query.body.as_ref()
+            && self.set_operation.is_none()
+        {
+            let name = match (op, set_quantifier) {
+                (SetOperator::Union, SetQuantifier::All | SetQuantifier::AllByName) => None,
+                (SetOperator::Union, _) => Some("UNION without ALL"),
+                (SetOperator::Intersect, _) => Some("INTERSECT"),
+                (SetOperator::Except | SetOperator::Minus, _) => Some("EXCEPT"),
+            };
+            self.set_operation = name.zip(place_known(query.body.span()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        if let (Some(span), Some(ident)) = (
+            place_known(relation.span()),
+            relation.0.last().and_then(|part| part.as_ident()),
+        ) {
+            self.relations.push((ident.value.to_lowercase(), span));
         }
         ControlFlow::Continue(())
     }

@@ -123,10 +123,36 @@ impl<'a> File<'a> {
         let (statements, errors) = syntax::parse(sql);
         self.errors.extend(errors);
         for Parsed { kind, span } in statements {
+            let places = match &kind {
+                Statement::CreateTable(_) => None,
+                Statement::CreateView { query, .. } | Statement::Query(query) => Some(Places::new(span, query)),
+                Statement::Insert(insert) => insert.source.as_ref().map(|query| Places::new(span, query)),
+            };
+            self.warn(places.as_ref());
             if let Err(errors) = self.statement(kind, span) {
                 let fresh = errors.into_iter().filter(|e| !e.message.contains(BROKEN));
-                self.errors.extend(fresh.map(|e| e.at(span)));
+                self.errors.extend(fresh.map(|e| {
+                    let named = places.as_ref().and_then(|p| p.named_in(&e.message));
+                    e.at(named).at(span)
+                }));
             }
+        }
+    }
+
+    /// Legal, but worth a word: what makes rows depend on when or how often they are computed.
+    fn warn(&mut self, places: Option<&Places>) {
+        for (name, span) in places.into_iter().flat_map(Places::functions) {
+            let message = match name.as_str() {
+                "now" | "current_timestamp" | "current_date" | "current_time" | "today" => {
+                    format!("{name}() is taken once, when the pipeline is planned; use the event time of the rows")
+                }
+                "random" | "uuid" => format!("{name}() gives other rows in every run, also after a restart"),
+                _ => continue,
+            };
+            self.warnings.push(Warning {
+                message,
+                span: Some(*span),
+            });
         }
     }
 
@@ -195,8 +221,7 @@ impl<'a> File<'a> {
             plan = renamed(plan, columns)?;
         }
         let checked = self.prepare(self.analyse(plan.clone())?, &places)?;
-        let mut scratch = Builder::new([&checked].into_iter());
-        scratch.convert(&checked, &places).map_err(|e| vec![e.at(span)])?;
+        Builder::check(&checked, &places).map_err(|e| vec![e])?;
         Ok(Entry::View(Arc::new(plan)))
     }
 
@@ -253,8 +278,7 @@ impl<'a> File<'a> {
                 }
                 let plan = insert::matched(plan, &name.value, &memory.fields, &named, at).map_err(one)?;
                 let checked = self.prepare(plan.clone(), &places)?;
-                let mut scratch = Builder::new([&checked].into_iter());
-                scratch.convert(&checked, &places).map_err(|e| vec![e.at(span)])?;
+                Builder::check(&checked, &places).map_err(|e| vec![e])?;
                 if let Some(Entry::Memory(memory)) = self.catalog.get_mut(&name.value) {
                     memory.written.push(plan);
                 }
@@ -337,7 +361,7 @@ impl<'a> File<'a> {
 
     /// Windows, then the optimiser.
     fn prepare(&self, plan: LogicalPlan, places: &Places) -> Result<LogicalPlan, Vec<Error>> {
-        let (plan, _) = windowing::rewrite(plan, places).map_err(|e| vec![e.at(places.statement())])?;
+        let (plan, _) = windowing::rewrite(plan, places).map_err(|e| vec![e])?;
         optimize::optimize(plan).map_err(|e| fault::errors(&e))
     }
 
@@ -351,7 +375,10 @@ impl<'a> File<'a> {
         for output in &self.outputs {
             let span = output.places.statement();
             match builder.convert(&output.plan, &output.places) {
-                Err(e) => self.errors.push(e.at(span)),
+                Err(e) => {
+                    let named = output.places.named_in(&e.message);
+                    self.errors.push(e.at(named).at(span));
+                }
                 Ok(rows) => {
                     let same = sinks.iter_mut().find(|(t, ..)| match (t, &output.target) {
                         (Some(a), Some(b)) => Arc::ptr_eq(a, b),

@@ -72,7 +72,12 @@ pub(crate) fn parse(sql: &str) -> (Vec<Parsed>, Vec<Error>) {
             }
         }) {
             Ok(kind) => statements.push(Parsed { kind, span }),
-            Err(e) => errors.push(e.at(span)),
+            // Without a place of its own it is the end that came too early.
+            Err(e) => errors.push(e.at(Span {
+                line: span.end_line,
+                column: span.end_column,
+                ..span
+            })),
         }
     }
     (statements, errors)
@@ -220,12 +225,12 @@ pub(crate) fn syntax(error: ParserError) -> Error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
     };
     let Some((text, at)) = message.rsplit_once(" at Line: ") else {
-        return Error::new(message.replace("found: EOF", "found the end"));
+        return Error::new(worded(&message));
     };
     let numbers = at
         .split_once(", Column: ")
         .map(|(line, column)| (line.trim().parse(), column.trim().parse()));
-    let text = text.replace("Expected: ", "expected ").replace(", found: ", ", found ");
+    let text = worded(text);
     match numbers {
         Some((Ok(line), Ok(column))) if line > 0 => Error::new(text).at(Span {
             line,
@@ -233,8 +238,14 @@ pub(crate) fn syntax(error: ParserError) -> Error {
             end_line: line,
             end_column: column + 1,
         }),
-        _ => Error::new(text.replace("found EOF", "found the end")),
+        _ => Error::new(text),
     }
+}
+
+fn worded(text: &str) -> String {
+    text.replace("Expected: ", "expected ")
+        .replace(", found: ", ", found ")
+        .replace("found EOF", "found the end")
 }
 
 /// sqlparser's ends are exclusive in fact, as ours are.

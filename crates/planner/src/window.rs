@@ -48,7 +48,7 @@ impl fmt::Display for Window {
 }
 
 /// A duration in its largest whole unit: `90 s`, `2 h`.
-struct Nanos(i64);
+pub(crate) struct Nanos(pub i64);
 
 impl fmt::Display for Nanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -123,7 +123,7 @@ fn nanos(name: &str, expr: &Expr) -> Result<i64, Error> {
     let context = SimplifyContext::default();
     let folded = ExprSimplifier::new(context)
         .simplify(expr.clone())
-        .map_err(|e| fault::error(&e))?;
+        .map_err(|e| fault::error(&e).hint(usage))?;
     let value = match folded {
         Expr::Literal(value, _) => value.cast_to(&INTERVAL).map_err(|e| fault::error(&e).hint(usage))?,
         other => return Err(Error::new(format!("{name}() takes constant intervals, not {other}")).hint(usage)),

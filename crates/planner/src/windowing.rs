@@ -5,7 +5,7 @@
 //! [`of`] gives the windowing of one operator from that of its inputs; the converter asks it again on the optimised plan.
 
 use crate::error::Error;
-use crate::expose::expose;
+use crate::expose::{self, expose};
 use crate::fault;
 use crate::fence::Fence;
 use crate::places::Places;
@@ -52,42 +52,29 @@ pub(crate) fn rewrite(plan: LogicalPlan, places: &Places) -> Result<(LogicalPlan
         plan.with_new_exprs(plan.expressions(), inputs)
             .map_err(|e| fault::error(&e))?
     };
-    let plan = match plan {
-        LogicalPlan::Aggregate(aggregate) => group(aggregate, &windowings[0], places)?,
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => group(aggregate, windowings.remove(0), places),
         other => {
             let windowing = of(&other, &windowings, places)?;
-            return Ok((other, windowing));
+            Ok((other, windowing))
         }
-    };
-    // The fence of an aggregate that takes events says nothing itself: the aggregate inside has the window.
-    let windowing = match &plan {
-        LogicalPlan::Extension(fence) => match fence.node.inputs().as_slice() {
-            [inside] => of(inside, &windowings, places)?,
-            _ => of(&plan, &windowings, places)?,
-        },
-        _ => of(&plan, &windowings, places)?,
-    };
-    Ok((plan, windowing))
+    }
 }
 
 /// A window call in `GROUP BY`: over events it gets a fence, over windowed rows it becomes their window column.
-fn group(mut aggregate: Aggregate, input: &Windowing, places: &Places) -> Result<LogicalPlan, Error> {
-    let Some(position) = aggregate
-        .group_expr
-        .iter()
-        .position(|e| window_calls::call(e).is_some())
-    else {
-        return Ok(LogicalPlan::Aggregate(aggregate));
-    };
-    let Some(call) = window_calls::call(&aggregate.group_expr[position]) else {
-        return Ok(LogicalPlan::Aggregate(aggregate));
+fn group(mut aggregate: Aggregate, input: Windowing, places: &Places) -> Result<(LogicalPlan, Windowing), Error> {
+    let calls = aggregate.group_expr.iter().enumerate();
+    let Some((position, call)) = calls.filter_map(|(i, e)| window_calls::call(e).map(|c| (i, c))).next() else {
+        let windowing = grouped(&aggregate, input, places)?;
+        return Ok((LogicalPlan::Aggregate(aggregate), windowing));
     };
     let name = call.func.name().to_string();
     let wanted = window_calls::window(call).map_err(|e| e.at(places.function(&name)))?;
-    let (have, columns) = match input {
+    let (have, columns) = match &input {
         Windowing::None => {
+            let windowing = grouped(&aggregate, input, places)?;
             let column = Column::from(aggregate.schema.qualified_field(position));
-            return Ok(Fence::wrap(LogicalPlan::Aggregate(aggregate), column));
+            return Ok((Fence::wrap(LogicalPlan::Aggregate(aggregate), column), windowing));
         }
         Windowing::Mixed => return Err(mixed(places.function(&name))),
         Windowing::By { window, columns } => (*window, columns),
@@ -98,8 +85,8 @@ fn group(mut aggregate: Aggregate, input: &Windowing, places: &Places) -> Result
              with WATERMARK FOR its window start, and group that source by the other window"
         )));
     }
-    let column = match columns.first() {
-        Some(index) => Column::from(aggregate.input.schema().qualified_field(*index)),
+    let (column, input) = match columns.first() {
+        Some(index) => (Column::from(aggregate.input.schema().qualified_field(*index)), input),
         None if matches!(have, Window::Session { .. }) => {
             return Err(
                 Error::new("session() cannot be called again over rows that have sessions")
@@ -109,15 +96,18 @@ fn group(mut aggregate: Aggregate, input: &Windowing, places: &Places) -> Result
         }
         None => {
             let (input, column) = expose(aggregate.input.as_ref().clone(), places)?;
+            let windowing = expose::whole(&input, places)?;
             aggregate.input = Arc::new(input);
-            column
+            (column, windowing)
         }
     };
     let schema_name = aggregate.group_expr[position].schema_name().to_string();
     let qualifier = aggregate.schema.qualified_field(position).0.cloned();
     aggregate.group_expr[position] = Expr::Column(column).alias_qualified(qualifier, schema_name);
     let rebuilt = Aggregate::try_new(aggregate.input, aggregate.group_expr, aggregate.aggr_expr);
-    Ok(LogicalPlan::Aggregate(rebuilt.map_err(|e| fault::error(&e))?))
+    let aggregate = rebuilt.map_err(|e| fault::error(&e))?;
+    let windowing = grouped(&aggregate, input, places)?;
+    Ok((LogicalPlan::Aggregate(aggregate), windowing))
 }
 
 /// The windowing of one operator.
@@ -135,9 +125,11 @@ pub(crate) fn of(plan: &LogicalPlan, inputs: &[Windowing], places: &Places) -> R
         LogicalPlan::Distinct(Distinct::All(_)) => match first() {
             Windowing::By { columns, .. } if !columns.is_empty() => Ok(first()),
             Windowing::Mixed => Err(mixed(places.distinct())),
-            _ => Err(Error::new("SELECT DISTINCT needs a window column among its columns")
-                .at(places.distinct())
-                .hint("over an endless stream, write SELECT ... GROUP BY tumble(INTERVAL '1 minute'), ... instead")),
+            _ => Err(places.set_operation().map(set_operation).unwrap_or_else(|| {
+                Error::new("SELECT DISTINCT needs a window column among its columns")
+                    .at(places.distinct())
+                    .hint("over an endless stream, write SELECT ... GROUP BY tumble(INTERVAL '1 minute'), ... instead")
+            })),
         },
         LogicalPlan::Distinct(Distinct::On(_)) => Err(Error::new("DISTINCT ON is not supported")
             .at(places.distinct())
@@ -230,9 +222,9 @@ fn grouped(aggregate: &Aggregate, input: Windowing, places: &Places) -> Result<W
             let window = window_calls::window(call).map_err(|e| e.at(places.function(call.func.name())))?;
             Ok(Windowing::By { window, columns: vec![*index] })
         }
-        (Windowing::None, []) => Err(Error::new("an aggregate over an endless stream needs a window")
+        (Windowing::None, []) => Err(places.window_call().map(|name| misplaced(name, places)).unwrap_or_else(|| Error::new("an aggregate over an endless stream needs a window")
             .at(places.grouping(&all))
-            .hint("add tumble(INTERVAL '1 minute') or hop(...) or session(...) to GROUP BY; updating results are outside of the portable subset")),
+            .hint("add tumble(INTERVAL '1 minute') or hop(...) or session(...) to GROUP BY; updating results are outside of the portable subset"))),
         (Windowing::By { .. }, [(_, call), ..]) => {
             Err(Error::new("window in group by does not match input window").at(places.function(call.func.name())))
         }
@@ -453,6 +445,12 @@ fn subqueries(places: &Places) -> Error {
     Error::new("subqueries in expressions are not supported")
         .at(places.subquery())
         .hint("join the two queries on their window")
+}
+
+fn set_operation((name, at): (&str, crate::error::Span)) -> Error {
+    Error::new(format!("{name} is not supported"))
+        .at(at)
+        .hint("write UNION ALL, or join the two by their window")
 }
 
 fn misplaced(name: &str, places: &Places) -> Error {

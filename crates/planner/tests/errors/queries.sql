@@ -1,4 +1,4 @@
-CREATE TABLE e (t TIMESTAMP NOT NULL, k TEXT, v BIGINT, "Mixed" TEXT, tags TEXT[], WATERMARK FOR t) WITH (connector = 'kafka', topic = 'e', type = 'source');
+CREATE TABLE e (t TIMESTAMP NOT NULL, k TEXT, v BIGINT, "Mixed" TEXT, tags TEXT[], links TEXT[], WATERMARK FOR t) WITH (connector = 'kafka', topic = 'e', type = 'source');
 CREATE TABLE out (k TEXT NOT NULL, n BIGINT) WITH (connector = 'kafka', topic = 'out', type = 'sink');
 
 -- case: a word that is not SQL
@@ -66,7 +66,7 @@ DROP TABLE e;
 SET updating_ttl = INTERVAL '5 seconds';
 EXPLAIN SELECT v FROM e;
 -- case: two lists
-SELECT unnest(tags) AS a, unnest(tags) AS b FROM e;
+SELECT unnest(tags) AS a, unnest(links) AS b FROM e;
 -- case: a list that is none
 SELECT unnest(k) AS a FROM e;
 -- case: a recursive query
