@@ -27,8 +27,8 @@
 //! # Errors
 //!
 //! Wrong calls are `DataFusionError::Plan`: types while the logical plan is made, literals (`k`, `max_items`, `epsilon`,
-//! `delta`) when the accumulator of an aggregate is created, which a planner does once for this check ([`check`]). Wrong data,
-//! such as bytes that are no sketch, are `DataFusionError::Execution`. All begin with the function's name.
+//! `delta`) when the accumulator of an aggregate is created, which a planner does once for this check. Wrong data, such as bytes
+//! that are no sketch, are `DataFusionError::Execution`. All begin with the function's name.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -47,7 +47,6 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
-use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
 pub use cost::{Bound, Cost, cost, cost_of};
 
@@ -88,18 +87,4 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
         registry.register_udaf(function)?;
     }
     Ok(())
-}
-
-/// Checks the literals of an aggregate call, as creating its accumulator does: a planner calls it once, so that a wrong `k`
-/// is an error of the plan and not of the first row.
-///
-/// # Errors
-///
-/// The function's own error for the call.
-pub fn check(call: &AggregateFunctionExpr) -> Result<()> {
-    if call.groups_accumulator_supported() {
-        call.create_groups_accumulator().map(drop)
-    } else {
-        call.create_accumulator().map(drop)
-    }
 }
