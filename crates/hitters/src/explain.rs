@@ -90,11 +90,11 @@ fn costs(plan: &Plan) -> String {
             let bytes = thousands(cost.bytes as u128);
             let _ = writeln!(
                 out,
-                "\n{name} over {what}: at most {bytes} bytes a pane and group{tracked}"
+                "\n{name} over {what}: about {bytes} bytes a pane and group{tracked}"
             );
             if panes > 1 {
                 let all = thousands(cost.bytes as u128 * panes.unsigned_abs() as u128);
-                let _ = writeln!(out, "  {panes} panes make a window: at most {all} bytes a group");
+                let _ = writeln!(out, "  {panes} panes make a window: about {all} bytes a group");
             }
             for bound in cost.bounds {
                 let _ = writeln!(out, "  {} ({})", bound.text, bound.kind);

@@ -62,11 +62,13 @@ impl Function for MaxItems {
 
     fn documentation(&self) -> Documentation {
         manual::page(
-            "Returns how many items (BIGINT) a sketch must track so that counts are off by at most epsilon of the total, with \
-             probability 1 - delta at least. The result serves as max_items.",
+            "Returns how many items (BIGINT) a sketch must track so that the upper bound of an item that is not tracked exceeds \
+             its true count by at most epsilon of the total, with a probability of at least 1 - delta over the draw of the \
+             hashes. It holds for every stream and is far on the safe side: the bounds in an answer are proven whatever the \
+             capacity. The result serves as max_items.",
             "approx_max_items(epsilon, delta)",
         )
-        .with_sql_example("SELECT approx_max_items(0.0001, 0.01)")
+        .with_sql_example("SELECT approx_max_items(0.001, 0.05)")
         .with_argument("epsilon", "DOUBLE between 0 and 1: the largest error as a share of the total.")
         .with_argument("delta", "DOUBLE between 0 and 1: the probability of a larger error.")
         .with_related_udf("approx_top_k_accumulate")
