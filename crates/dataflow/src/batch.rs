@@ -22,7 +22,12 @@ pub struct Batch {
 impl Batch {
     /// The same times with other rows (as many).
     pub fn with_rows(&self, rows: RecordBatch) -> Self {
-        Self { partition: self.partition, rows, times: self.times.clone(), watermarks: self.watermarks.clone() }
+        Self {
+            partition: self.partition,
+            rows,
+            times: self.times.clone(),
+            watermarks: self.watermarks.clone(),
+        }
     }
 
     /// The rows for which the predicate is true.

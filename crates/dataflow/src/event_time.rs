@@ -73,7 +73,11 @@ impl EventTime {
             }
             evaluated = self.evaluate(&batch, &times);
         }
-        let Evaluated { columns, times, watermarks } = evaluated?;
+        let Evaluated {
+            columns,
+            times,
+            watermarks,
+        } = evaluated?;
         let before = running_maximum(&watermarks, watermark);
         let after = before.1;
         let latest = times.values().iter().copied().max().unwrap_or(START);
@@ -86,7 +90,12 @@ impl EventTime {
             // A row before the watermark is late for some windows; if all are after even the last one, none is.
             watermarks: (earliest < after).then(|| Int64Array::from(before.0)),
         };
-        Ok(Timed { batch, watermark: after, latest, rejected })
+        Ok(Timed {
+            batch,
+            watermark: after,
+            latest,
+            rejected,
+        })
     }
 
     fn evaluate(&self, stored: &RecordBatch, times: &Int64Array) -> Result<Evaluated, Error> {
@@ -106,27 +115,41 @@ impl EventTime {
             Some(expr) => nanoseconds(&evaluate(expr, &all)?)?,
             None => times.unary(|time: i64| time.saturating_sub(DEFAULT_DELAY)),
         };
-        Ok(Evaluated { columns: all.columns().to_vec(), times, watermarks })
+        Ok(Evaluated {
+            columns: all.columns().to_vec(),
+            times,
+            watermarks,
+        })
     }
 
     /// Tries rows one by one, which happens only for batches that hold a bad one.
     fn find_bad(&self, stored: &RecordBatch, times: &Int64Array) -> Vec<(usize, String)> {
         let reason = |row: usize| {
-            let times = if times.is_empty() { times.clone() } else { times.slice(row, 1) };
+            let times = if times.is_empty() {
+                times.clone()
+            } else {
+                times.slice(row, 1)
+            };
             match self.evaluate(&stored.slice(row, 1), &times) {
                 Err(error) => Some(error.to_string()),
                 Ok(e) if e.times.null_count() > 0 => Some("the event time is NULL".to_string()),
                 Ok(_) => None,
             }
         };
-        (0..stored.num_rows()).filter_map(|row| Some((row, reason(row)?))).collect()
+        (0..stored.num_rows())
+            .filter_map(|row| Some((row, reason(row)?)))
+            .collect()
     }
 }
 
 /// A timestamp column as nanoseconds since the epoch; out of their range (the year 9999) is an error.
 fn nanoseconds(column: &ArrayRef) -> Result<Int64Array, Error> {
-    let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
-    let timestamps = arrow::compute::cast_with_options(column, &DataType::Timestamp(TimeUnit::Nanosecond, None), &options)?;
+    let options = arrow::compute::CastOptions {
+        safe: false,
+        ..Default::default()
+    };
+    let timestamps =
+        arrow::compute::cast_with_options(column, &DataType::Timestamp(TimeUnit::Nanosecond, None), &options)?;
     Ok(Int64Array::from(cast(&timestamps, &DataType::Int64)?.to_data()))
 }
 

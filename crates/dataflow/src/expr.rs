@@ -29,7 +29,11 @@ pub fn evaluate_predicate(predicate: &Arc<dyn PhysicalExpr>, rows: &RecordBatch)
         .as_boolean_opt()
         .ok_or_else(|| Error::State(format!("the predicate {predicate} is not boolean")))?;
     // NULL is not true. The kernel expects that there are NULLs.
-    Ok(if mask.null_count() == 0 { mask.clone() } else { prep_null_mask_filter(mask) })
+    Ok(if mask.null_count() == 0 {
+        mask.clone()
+    } else {
+        prep_null_mask_filter(mask)
+    })
 }
 
 /// New columns in place of the old ones.

@@ -52,7 +52,12 @@ struct OperatorState {
 
 impl Finisher {
     /// For so many workers; opens the sinks.
-    pub fn new(graph: Arc<Graph>, metrics: Arc<Metrics>, workers: usize, sinks: &dyn SinkFactory) -> Result<Self, Error> {
+    pub fn new(
+        graph: Arc<Graph>,
+        metrics: Arc<Metrics>,
+        workers: usize,
+        sinks: &dyn SinkFactory,
+    ) -> Result<Self, Error> {
         let nodes = &graph.plan.nodes;
         let mut windows = Vec::with_capacity(graph.windows.len());
         for edge in &graph.windows {
@@ -62,7 +67,11 @@ impl Finisher {
                 let sessions = matches!(node.window, Window::Session { .. });
                 let publisher = Publisher::new(schema, node.position, !sessions && !graph.sorts_after(edge.node));
                 let merge = Merge::new(node.window, edge.grouping.clone(), publisher);
-                windows.push(WindowState { merge, closed: vec![START; workers], published: START });
+                windows.push(WindowState {
+                    merge,
+                    closed: vec![START; workers],
+                    published: START,
+                });
             }
         }
         let (mut operators, mut opened) = (Vec::with_capacity(nodes.len()), Vec::with_capacity(nodes.len()));
@@ -77,12 +86,23 @@ impl Finisher {
                     // Rows of workers come without a window, so no window has to wait for them.
                     let open = |input: &NodeId| if graph.tier(*input) == Tier::Worker { END } else { START };
                     let inputs = node.inputs.iter().map(open).collect();
-                    Some(OperatorState { operator, inputs, watermark: START })
+                    Some(OperatorState {
+                        operator,
+                        inputs,
+                        watermark: START,
+                    })
                 }
                 _ => None,
             });
         }
-        Ok(Self { graph, metrics, windows, operators, sinks: opened, dirty: false })
+        Ok(Self {
+            graph,
+            metrics,
+            windows,
+            operators,
+            sinks: opened,
+            dirty: false,
+        })
     }
 
     /// Takes a message of a worker.
@@ -104,7 +124,12 @@ impl Finisher {
                 let published = state.merge.watermark(time)?;
                 let node = self.graph.windows[window].node;
                 self.metrics.windows.fetch_add(published.len() as u64, Relaxed);
-                if let Some(end) = published.iter().filter_map(|rows| rows.window).map(|window| window.end).max() {
+                if let Some(end) = published
+                    .iter()
+                    .filter_map(|rows| rows.window)
+                    .map(|window| window.end)
+                    .max()
+                {
                     self.metrics.complete_until.fetch_max(end, Relaxed);
                 }
                 published.into_iter().try_for_each(|rows| self.push(node, rows))?;
@@ -135,7 +160,13 @@ impl Finisher {
     /// Bytes of state.
     pub fn size(&self) -> usize {
         let windows: usize = self.windows.iter().map(|window| window.merge.size()).sum();
-        windows + self.operators.iter().flatten().map(|state| state.operator.size()).sum::<usize>()
+        windows
+            + self
+                .operators
+                .iter()
+                .flatten()
+                .map(|state| state.operator.size())
+                .sum::<usize>()
     }
 
     /// A copy of the state: of each window, then of each node.
@@ -167,7 +198,9 @@ impl Finisher {
     /// Rows that a node puts out.
     fn push(&mut self, node: NodeId, rows: WindowRows) -> Result<(), Error> {
         let graph = self.graph.clone();
-        graph.consumers[node].iter().try_for_each(|edge| self.rows(*edge, rows.clone()))
+        graph.consumers[node]
+            .iter()
+            .try_for_each(|edge| self.rows(*edge, rows.clone()))
     }
 
     /// Rows for an input of a node.
@@ -177,7 +210,9 @@ impl Finisher {
             self.dirty = true;
             return sink.write(&rows.rows);
         }
-        let Some(state) = &mut self.operators[node] else { return Ok(()) };
+        let Some(state) = &mut self.operators[node] else {
+            return Ok(());
+        };
         let ready = state.operator.rows(input, rows)?;
         ready.into_iter().try_for_each(|rows| self.push(node, rows))
     }
@@ -186,7 +221,9 @@ impl Finisher {
     fn watermark(&mut self, node: NodeId, time: i64) -> Result<(), Error> {
         let graph = self.graph.clone();
         for edge in &graph.consumers[node] {
-            let Some(state) = &mut self.operators[edge.node] else { continue };
+            let Some(state) = &mut self.operators[edge.node] else {
+                continue;
+            };
             state.inputs[edge.input] = time;
             let time = state.inputs.iter().copied().min().unwrap_or(END);
             if time <= state.watermark {
@@ -224,9 +261,11 @@ fn operator(graph: &Graph, id: NodeId) -> Result<Option<Box<dyn Operator>>, Erro
             let grouping = Grouping::new(&input(0), keys, aggregates, false)?;
             Box::new(Regroup::new(Arc::new(grouping), schema))
         }
-        NodeKind::RowNumber { partition_by, order_by, limit } => {
-            Box::new(RowNumber::new(partition_by.clone(), order_by.clone(), *limit, schema))
-        }
+        NodeKind::RowNumber {
+            partition_by,
+            order_by,
+            limit,
+        } => Box::new(RowNumber::new(partition_by.clone(), order_by.clone(), *limit, schema)),
         NodeKind::Join { join_type, on, filter } => {
             Box::new(Join::new(*join_type, on, filter.clone(), [input(0), input(1)], schema)?)
         }

@@ -54,7 +54,9 @@ impl Frontier {
             status: AtomicU8::new(ACTIVE),
             last_rows: AtomicU64::new(0),
         };
-        Self { partitions: (0..partitions).map(|_| cell()).collect() }
+        Self {
+            partitions: (0..partitions).map(|_| cell()).collect(),
+        }
     }
 
     /// Rows came: the partition is active, with this watermark after them.
@@ -105,7 +107,10 @@ impl Frontier {
             since = since.max(cell.last_rows.load(Relaxed));
         }
         if silent && !active {
-            Progress::Silent { latest, since: Duration::from_nanos(since) }
+            Progress::Silent {
+                latest,
+                since: Duration::from_nanos(since),
+            }
         } else {
             Progress::Until(until)
         }
@@ -126,7 +131,11 @@ mod tests {
         frontier.idle(1);
         assert_eq!(frontier.progress(&[0, 1]), Progress::Until(50));
         frontier.rows(1, 10, 15, Duration::ZERO);
-        assert_eq!(frontier.progress(&[0, 1]), Progress::Until(20), "a watermark never goes back");
+        assert_eq!(
+            frontier.progress(&[0, 1]),
+            Progress::Until(20),
+            "a watermark never goes back"
+        );
     }
 
     #[test]
@@ -135,7 +144,13 @@ mod tests {
         frontier.rows(0, 5, 7, Duration::from_secs(1));
         frontier.idle(0);
         frontier.end(1);
-        assert_eq!(frontier.progress(&[0, 1]), Progress::Silent { latest: 7, since: Duration::from_secs(1) });
+        assert_eq!(
+            frontier.progress(&[0, 1]),
+            Progress::Silent {
+                latest: 7,
+                since: Duration::from_secs(1)
+            }
+        );
         frontier.end(0);
         assert_eq!(frontier.progress(&[0, 1]), Progress::Until(END));
     }

@@ -64,7 +64,9 @@ impl Graph {
                 NodeKind::Source(_) => Tier::Worker,
                 NodeKind::Window(_) if in_workers => Tier::Window,
                 NodeKind::Window(_) => return Err(Error::State("a window of rows that have a window".to_string())),
-                NodeKind::Project(_) | NodeKind::Filter(_) | NodeKind::Unnest { .. } | NodeKind::Union if in_workers => {
+                NodeKind::Project(_) | NodeKind::Filter(_) | NodeKind::Unnest { .. } | NodeKind::Union
+                    if in_workers =>
+                {
                     Tier::Worker
                 }
                 _ => Tier::Final,
@@ -81,13 +83,23 @@ impl Graph {
                     let input = &plan.nodes[node.inputs[0]].schema;
                     let sessions = matches!(window.window, hitters_planner::window::Window::Session { .. });
                     let grouping = Arc::new(Grouping::new(input, &window.keys, &window.aggregates, sessions)?);
-                    windows.push(WindowEdge { node: id, grouping, sources: from.clone() });
+                    windows.push(WindowEdge {
+                        node: id,
+                        grouping,
+                        sources: from.clone(),
+                    });
                 }
                 _ => {}
             }
             reached.push(from);
         }
-        Ok(Self { plan, consumers, sources, windows, tiers })
+        Ok(Self {
+            plan,
+            consumers,
+            sources,
+            windows,
+            tiers,
+        })
     }
 
     /// Where a node runs.

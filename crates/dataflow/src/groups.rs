@@ -59,7 +59,11 @@ impl Grouping {
             state_counts.push(state.len());
             // Two calls may bear one name, and states are found by position anyway.
             partial.extend(state.iter().map(|field| {
-                Arc::new(Field::new(format!("{ordinal} {}", field.name()), field.data_type().clone(), true))
+                Arc::new(Field::new(
+                    format!("{ordinal} {}", field.name()),
+                    field.data_type().clone(),
+                    true,
+                ))
             }));
         }
         let arguments = aggregates
@@ -97,15 +101,29 @@ impl Grouping {
 
     /// Evaluates keys, arguments and filters over rows.
     pub fn inputs(&self, rows: &RecordBatch, times: Option<&Int64Array>) -> Result<Inputs, Error> {
-        let all = |exprs: &[Arc<dyn PhysicalExpr>]| exprs.iter().map(|e| evaluate(e, rows)).collect::<Result<Vec<_>, _>>();
+        let all =
+            |exprs: &[Arc<dyn PhysicalExpr>]| exprs.iter().map(|e| evaluate(e, rows)).collect::<Result<Vec<_>, _>>();
         Ok(Inputs {
             rows: rows.num_rows(),
-            keys: self.keys.iter().map(|key| evaluate(&key.expr, rows)).collect::<Result<_, _>>()?,
-            arguments: self.arguments.iter().map(|exprs| all(exprs)).collect::<Result<_, _>>()?,
+            keys: self
+                .keys
+                .iter()
+                .map(|key| evaluate(&key.expr, rows))
+                .collect::<Result<_, _>>()?,
+            arguments: self
+                .arguments
+                .iter()
+                .map(|exprs| all(exprs))
+                .collect::<Result<_, _>>()?,
             filters: self
                 .aggregates
                 .iter()
-                .map(|a| a.filter.as_ref().map(|filter| evaluate_predicate(filter, rows)).transpose())
+                .map(|a| {
+                    a.filter
+                        .as_ref()
+                        .map(|filter| evaluate_predicate(filter, rows))
+                        .transpose()
+                })
                 .collect::<Result<_, _>>()?,
             times: if self.with_times { times.cloned() } else { None },
         })
@@ -116,16 +134,27 @@ impl Inputs {
     /// The inputs of rows at these positions.
     pub fn take(&self, positions: &UInt32Array) -> Result<Self, Error> {
         let all = |columns: &[ArrayRef]| {
-            columns.iter().map(|c| Ok(take(c, positions, None)?)).collect::<Result<Vec<_>, Error>>()
+            columns
+                .iter()
+                .map(|c| Ok(take(c, positions, None)?))
+                .collect::<Result<Vec<_>, Error>>()
         };
         Ok(Self {
             rows: positions.len(),
             keys: all(&self.keys)?,
-            arguments: self.arguments.iter().map(|columns| all(columns)).collect::<Result<_, _>>()?,
+            arguments: self
+                .arguments
+                .iter()
+                .map(|columns| all(columns))
+                .collect::<Result<_, _>>()?,
             filters: self
                 .filters
                 .iter()
-                .map(|f| f.as_ref().map(|f| Ok::<_, Error>(take(f, positions, None)?.as_boolean().clone())).transpose())
+                .map(|f| {
+                    f.as_ref()
+                        .map(|f| Ok::<_, Error>(take(f, positions, None)?.as_boolean().clone()))
+                        .transpose()
+                })
                 .collect::<Result<_, _>>()?,
             times: self
                 .times
@@ -156,7 +185,14 @@ impl GroupTable {
             Some(new_group_values(grouping.key_schema.clone(), &GroupOrdering::None)?)
         };
         let accumulators = grouping.aggregates.iter().map(accumulator).collect::<Result<_, _>>()?;
-        Ok(Self { grouping, keys, accumulators, times: Vec::new(), groups: 0, ids: Vec::new() })
+        Ok(Self {
+            grouping,
+            keys,
+            accumulators,
+            times: Vec::new(),
+            groups: 0,
+            ids: Vec::new(),
+        })
     }
 
     /// Number of groups.
@@ -175,7 +211,9 @@ impl GroupTable {
             return Ok(());
         }
         self.intern(&inputs.keys, inputs.rows)?;
-        for ((accumulator, arguments), filter) in self.accumulators.iter_mut().zip(&inputs.arguments).zip(&inputs.filters) {
+        for ((accumulator, arguments), filter) in
+            self.accumulators.iter_mut().zip(&inputs.arguments).zip(&inputs.filters)
+        {
             accumulator.update_batch(arguments, &self.ids, filter.as_ref(), self.groups)?;
         }
         if let Some(times) = &inputs.times {
@@ -237,7 +275,11 @@ impl GroupTable {
     /// Keys and results of all groups; the table is empty afterwards.
     pub fn take_results(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), Error> {
         let keys = self.take_keys()?;
-        let results = self.accumulators.iter_mut().map(|a| Ok(a.evaluate(EmitTo::All)?)).collect::<Result<_, Error>>()?;
+        let results = self
+            .accumulators
+            .iter_mut()
+            .map(|a| Ok(a.evaluate(EmitTo::All)?))
+            .collect::<Result<_, Error>>()?;
         self.times.clear();
         self.groups = 0;
         Ok((keys, results))
@@ -269,7 +311,13 @@ impl GroupTable {
     fn take_keys(&mut self) -> Result<Vec<ArrayRef>, Error> {
         match &mut self.keys {
             Some(values) if self.groups > 0 => Ok(values.emit(EmitTo::All)?),
-            _ => Ok(self.grouping.key_schema.fields().iter().map(|f| arrow::array::new_empty_array(f.data_type())).collect()),
+            _ => Ok(self
+                .grouping
+                .key_schema
+                .fields()
+                .iter()
+                .map(|f| arrow::array::new_empty_array(f.data_type()))
+                .collect()),
         }
     }
 
@@ -288,6 +336,8 @@ fn accumulator(aggregate: &Aggregate) -> Result<Box<dyn GroupsAccumulator>, Erro
     if function.groups_accumulator_supported() {
         Ok(function.create_groups_accumulator()?)
     } else {
-        Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+        Ok(Box::new(GroupsAccumulatorAdapter::new(move || {
+            function.create_accumulator()
+        })))
     }
 }

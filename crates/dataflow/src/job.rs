@@ -96,11 +96,21 @@ impl Job {
         let mut opened = Vec::new();
         let (mut owned, mut progress) = (Vec::new(), Vec::new());
         for (number, id) in graph.sources.iter().enumerate() {
-            let NodeKind::Source(node) = &graph.plan.nodes[*id].kind else { continue };
+            let NodeKind::Source(node) = &graph.plan.nodes[*id].kind else {
+                continue;
+            };
             let mut source = sources.open(node)?;
             for partition in source.partitions()? {
-                owned.push(Owned { partition: owned.len(), source: number, number: partition.number });
-                progress.push(PartitionMetrics::new(node.table.name.clone(), partition.number, partition.rows));
+                owned.push(Owned {
+                    partition: owned.len(),
+                    source: number,
+                    number: partition.number,
+                });
+                progress.push(PartitionMetrics::new(
+                    node.table.name.clone(),
+                    partition.number,
+                    partition.rows,
+                ));
             }
             opened.push(source);
         }
@@ -114,19 +124,33 @@ impl Job {
             failure: Mutex::new(None),
             stopped_early: AtomicBool::new(false),
         });
-        let patience = Patience { idle_timeout: options.idle_timeout, idle_close: options.idle_close };
+        let patience = Patience {
+            idle_timeout: options.idle_timeout,
+            idle_close: options.idle_close,
+        };
         let (sender, receiver) = bounded(IN_FLIGHT);
         let mut threads = Vec::with_capacity(workers + 1);
         for number in 0..workers {
-            let mine: Vec<Owned> = owned.iter().copied().filter(|o| o.partition % workers == number).collect();
+            let mine: Vec<Owned> = owned
+                .iter()
+                .copied()
+                .filter(|o| o.partition % workers == number)
+                .collect();
             let mut readers = Vec::with_capacity(opened.len());
             for (source, open) in opened.iter_mut().enumerate() {
                 let starts: Vec<Start> = mine
                     .iter()
                     .filter(|o| o.source == source)
-                    .map(|o| Start { number: o.number, position: None })
+                    .map(|o| Start {
+                        number: o.number,
+                        position: None,
+                    })
                     .collect();
-                readers.push(if starts.is_empty() { None } else { Some(open.reader(&starts)?) });
+                readers.push(if starts.is_empty() {
+                    None
+                } else {
+                    Some(open.reader(&starts)?)
+                });
             }
             let shared_parts = (graph.clone(), frontier.clone(), metrics.clone());
             let worker = Worker::new(number, shared_parts, patience, mine, readers, &owned, clock.now());
@@ -142,9 +166,21 @@ impl Job {
             threads.push(spawn(format!("worker {number}"), move || thread.run())?);
         }
         drop(sender);
-        let end = FinalThread { finisher, receiver, shared: shared.clone(), metrics: metrics.clone(), workers, memory: options.memory_limit };
+        let end = FinalThread {
+            finisher,
+            receiver,
+            shared: shared.clone(),
+            metrics: metrics.clone(),
+            workers,
+            memory: options.memory_limit,
+        };
         threads.push(spawn("final".to_string(), move || end.run())?);
-        Ok(Self { metrics, shared, threads, started: Instant::now() })
+        Ok(Self {
+            metrics,
+            shared,
+            threads,
+            started: Instant::now(),
+        })
     }
 
     /// What it counts.
@@ -167,7 +203,9 @@ impl Job {
     pub fn join(self) -> Result<Summary, Error> {
         for thread in self.threads {
             if thread.join().is_err() {
-                self.shared.fail(Error::State("a thread of the engine panicked: please report this".to_string()));
+                self.shared.fail(Error::State(
+                    "a thread of the engine panicked: please report this".to_string(),
+                ));
             }
         }
         let failure = self.shared.failure.lock().ok().and_then(|mut failure| failure.take());
@@ -265,7 +303,11 @@ impl FinalThread {
         let mut flushed = Instant::now();
         let mut handled = 0u64;
         loop {
-            let wait = if self.finisher.is_dirty() { FLUSH.saturating_sub(flushed.elapsed()) } else { FLUSH };
+            let wait = if self.finisher.is_dirty() {
+                FLUSH.saturating_sub(flushed.elapsed())
+            } else {
+                FLUSH
+            };
             match self.receiver.recv_timeout(wait) {
                 Ok(message) => {
                     let closes = matches!(message, Message::Closed { .. });
@@ -296,8 +338,13 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle
 }
 
 fn check_memory(bytes: usize, limit: Option<usize>, metrics: &Metrics) -> Result<(), Error> {
-    let Some(limit) = limit.filter(|limit| bytes > *limit) else { return Ok(()) };
-    let open = metrics.open.iter().filter_map(|cell| cell.lock().ok().map(|open| *open));
+    let Some(limit) = limit.filter(|limit| bytes > *limit) else {
+        return Ok(());
+    };
+    let open = metrics
+        .open
+        .iter()
+        .filter_map(|cell| cell.lock().ok().map(|open| *open));
     let (panes, groups) = open.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));
     let mib = |bytes: usize| bytes.div_ceil(1 << 20);
     Err(Error::Memory(format!(

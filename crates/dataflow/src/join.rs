@@ -49,11 +49,24 @@ impl Join {
         inputs: [SchemaRef; 2],
         schema: SchemaRef,
     ) -> Result<Self, Error> {
-        if !matches!(join_type, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full) {
-            return Err(Error::State(format!("a {join_type} join is not among inner, left, right and full")));
+        if !matches!(
+            join_type,
+            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full
+        ) {
+            return Err(Error::State(format!(
+                "a {join_type} join is not among inner, left, right and full"
+            )));
         }
         let (left_keys, right_keys) = on.iter().cloned().unzip();
-        Ok(Self { join_type, left_keys, right_keys, condition, inputs, schema, waiting: BTreeMap::new() })
+        Ok(Self {
+            join_type,
+            left_keys,
+            right_keys,
+            condition,
+            inputs,
+            schema,
+            waiting: BTreeMap::new(),
+        })
     }
 
     fn join(&self, left: &RecordBatch, right: &RecordBatch) -> Result<RecordBatch, Error> {
@@ -62,14 +75,27 @@ impl Join {
         let mut joined = Vec::new();
         for pairs in candidates {
             let pairs = self.check(left, right, pairs)?;
-            pairs.left.values().iter().for_each(|row| left_matched[*row as usize] = true);
-            pairs.right.values().iter().for_each(|row| right_matched[*row as usize] = true);
+            pairs
+                .left
+                .values()
+                .iter()
+                .for_each(|row| left_matched[*row as usize] = true);
+            pairs
+                .right
+                .values()
+                .iter()
+                .for_each(|row| right_matched[*row as usize] = true);
             joined.push((pairs.left, pairs.right));
         }
         let keep_left = matches!(self.join_type, JoinType::Left | JoinType::Full);
         let keep_right = matches!(self.join_type, JoinType::Right | JoinType::Full);
         let unmatched = |matched: Vec<bool>| -> UInt32Array {
-            matched.iter().enumerate().filter(|(_, matched)| !**matched).map(|(row, _)| row as u32).collect()
+            matched
+                .iter()
+                .enumerate()
+                .filter(|(_, matched)| !**matched)
+                .map(|(row, _)| row as u32)
+                .collect()
         };
         let mut batches = Vec::new();
         for (left_rows, right_rows) in joined {
@@ -93,7 +119,9 @@ impl Join {
         let all: Vec<u32> = (0..right.num_rows() as u32).collect();
         let mut pieces = vec![Pairs::default()];
         let mut add = |row: u32, matches: &[u32]| {
-            let full = pieces.last().is_none_or(|piece: &Pairs| piece.left.len() + matches.len() > PAIRS);
+            let full = pieces
+                .last()
+                .is_none_or(|piece: &Pairs| piece.left.len() + matches.len() > PAIRS);
             if full {
                 pieces.push(Pairs::default());
             }
@@ -106,9 +134,15 @@ impl Join {
             (0..left.num_rows() as u32).for_each(|row| add(row, &all));
             return Ok(pieces);
         }
-        let fields = left_keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
+        let fields = left_keys
+            .iter()
+            .map(|key| SortField::new(key.data_type().clone()))
+            .collect();
         let converter = RowConverter::new(fields)?;
-        let (left_rows, right_rows) = (converter.convert_columns(&left_keys)?, converter.convert_columns(&right_keys)?);
+        let (left_rows, right_rows) = (
+            converter.convert_columns(&left_keys)?,
+            converter.convert_columns(&right_keys)?,
+        );
         let valid = |keys: &[ArrayRef], row: usize| keys.iter().all(|key| key.is_valid(row));
         let mut by_key: HashMap<&[u8], Vec<u32>> = HashMap::new();
         for row in 0..right.num_rows() {
@@ -129,11 +163,19 @@ impl Join {
     /// The pairs that pass the further condition.
     fn check(&self, left: &RecordBatch, right: &RecordBatch, pairs: Pairs) -> Result<Checked, Error> {
         let (left_rows, right_rows) = (UInt32Array::from(pairs.left), UInt32Array::from(pairs.right));
-        let Some(condition) = &self.condition else { return Ok(Checked { left: left_rows, right: right_rows }) };
+        let Some(condition) = &self.condition else {
+            return Ok(Checked {
+                left: left_rows,
+                right: right_rows,
+            });
+        };
         let side_by_side = self.side_by_side(Some((left, &left_rows)), Some((right, &right_rows)), left_rows.len())?;
         let keep = evaluate_predicate(condition, &side_by_side)?;
         let kept = |rows: &UInt32Array| Ok::<_, Error>(UInt32Array::from(filter(rows, &keep)?.to_data()));
-        Ok(Checked { left: kept(&left_rows)?, right: kept(&right_rows)? })
+        Ok(Checked {
+            left: kept(&left_rows)?,
+            right: kept(&right_rows)?,
+        })
     }
 
     /// Columns of both sides; a missing side is NULL.
@@ -147,11 +189,21 @@ impl Join {
         for (side, schema) in [left, right].into_iter().zip(&self.inputs) {
             match side {
                 Some((batch, positions)) => columns.extend(take_rows(batch, positions)?.columns().iter().cloned()),
-                None => columns.extend(schema.fields().iter().map(|field| new_null_array(field.data_type(), rows))),
+                None => columns.extend(
+                    schema
+                        .fields()
+                        .iter()
+                        .map(|field| new_null_array(field.data_type(), rows)),
+                ),
             }
         }
         // Conditions are checked before rows are known to match, so the columns may be NULL whatever the join says.
-        let fields: Vec<_> = self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let fields: Vec<_> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|f| f.as_ref().clone().with_nullable(true))
+            .collect();
         record_batch(Arc::new(Schema::new(fields)), columns, rows)
     }
 }
@@ -176,7 +228,10 @@ impl Operator for Join {
             let right = concat_batches(&self.inputs[1], &right)?;
             let rows = self.join(&left, &right)?;
             if rows.num_rows() > 0 {
-                ready.push(WindowRows { window: Some(window), rows });
+                ready.push(WindowRows {
+                    window: Some(window),
+                    rows,
+                });
             }
         }
         Ok(ready)
@@ -187,20 +242,35 @@ impl Operator for Join {
         let mut saved = Vec::new();
         for (window, sides) in &self.waiting {
             for (side, schema) in sides.iter().zip(&self.inputs) {
-                saved.push(Saved { tag: (window.start, window.end), rows: concat_batches(schema, side)? });
+                saved.push(Saved {
+                    tag: (window.start, window.end),
+                    rows: concat_batches(schema, side)?,
+                });
             }
         }
         Ok(saved)
     }
 
     fn load(&mut self, saved: Vec<Saved>) -> Result<(), Error> {
-        for (position, Saved { tag: (start, end), rows }) in saved.into_iter().enumerate() {
+        for (
+            position,
+            Saved {
+                tag: (start, end),
+                rows,
+            },
+        ) in saved.into_iter().enumerate()
+        {
             self.waiting.entry(Bounds { end, start }).or_default()[position % 2].push(rows);
         }
         Ok(())
     }
 
     fn size(&self) -> usize {
-        self.waiting.values().flatten().flatten().map(RecordBatch::get_array_memory_size).sum()
+        self.waiting
+            .values()
+            .flatten()
+            .flatten()
+            .map(RecordBatch::get_array_memory_size)
+            .sum()
     }
 }

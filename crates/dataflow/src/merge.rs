@@ -29,7 +29,11 @@ pub struct Merge {
 
 enum Shape {
     Tumble,
-    Hop { panes_in_window: i64, tree: PaneTree, published_until: i64 },
+    Hop {
+        panes_in_window: i64,
+        tree: PaneTree,
+        published_until: i64,
+    },
     Session(Sessions),
 }
 
@@ -51,13 +55,23 @@ impl Merge {
             Window::Session { gap } => Shape::Session(Sessions::new(gap, grouping.clone())),
         };
         let width = pane_width(&window);
-        Self { grouping, width, waiting: BTreeMap::new(), waiting_bytes: 0, shape, publisher }
+        Self {
+            grouping,
+            width,
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            shape,
+            publisher,
+        }
     }
 
     /// Takes a pane that a worker closed.
     pub fn add(&mut self, pane: PanePartial) {
         self.waiting_bytes += pane.partial.get_array_memory_size();
-        self.waiting.entry((pane.pane, pane.slot)).or_default().push(pane.partial);
+        self.waiting
+            .entry((pane.pane, pane.slot))
+            .or_default()
+            .push(pane.partial);
     }
 
     /// Every worker has closed its panes up to `time`: publishes what is complete by then.
@@ -92,18 +106,32 @@ impl Merge {
             .waiting
             .iter()
             .flat_map(|((pane, slot), partials)| {
-                partials.iter().map(|rows| Saved { tag: (*pane, *slot as i64), rows: rows.clone() })
+                partials.iter().map(|rows| Saved {
+                    tag: (*pane, *slot as i64),
+                    rows: rows.clone(),
+                })
             })
             .collect();
         match &mut self.shape {
             Shape::Tumble => {}
-            Shape::Hop { tree, published_until, .. } => {
-                saved.extend(tree.panes().map(|(index, rows)| Saved { tag: (index, COMPLETE), rows: rows.clone() }));
+            Shape::Hop {
+                tree, published_until, ..
+            } => {
+                saved.extend(tree.panes().map(|(index, rows)| Saved {
+                    tag: (index, COMPLETE),
+                    rows: rows.clone(),
+                }));
                 let nothing = RecordBatch::new_empty(self.grouping.partial_schema().clone());
-                saved.push(Saved { tag: (*published_until, COMPLETE), rows: nothing });
+                saved.push(Saved {
+                    tag: (*published_until, COMPLETE),
+                    rows: nothing,
+                });
             }
             Shape::Session(sessions) => {
-                saved.extend(sessions.save()?.into_iter().map(|rows| Saved { tag: (0, SESSIONS), rows }));
+                saved.extend(sessions.save()?.into_iter().map(|rows| Saved {
+                    tag: (0, SESSIONS),
+                    rows,
+                }));
             }
         }
         Ok(saved)
@@ -111,12 +139,20 @@ impl Merge {
 
     /// Takes saved state into a fresh merge.
     pub fn load(&mut self, saved: Vec<Saved>) -> Result<(), Error> {
-        for Saved { tag: (first, second), rows } in saved {
+        for Saved {
+            tag: (first, second),
+            rows,
+        } in saved
+        {
             match (&mut self.shape, second) {
                 (Shape::Hop { published_until, .. }, COMPLETE) if rows.num_rows() == 0 => *published_until = first,
                 (Shape::Hop { tree, .. }, COMPLETE) => tree.insert(first, rows),
                 (Shape::Session(sessions), SESSIONS) => sessions.add(rows)?,
-                (_, slot) if slot >= 0 => self.add(PanePartial { pane: first, slot: slot as usize, partial: rows }),
+                (_, slot) if slot >= 0 => self.add(PanePartial {
+                    pane: first,
+                    slot: slot as usize,
+                    partial: rows,
+                }),
                 _ => return Err(Error::State("saved panes of another kind of window".to_string())),
             }
         }
@@ -135,7 +171,9 @@ impl Merge {
 
     /// The earliest waiting pane, merged in the order of slots, if it ends at or before `time`.
     fn next_complete(&mut self, time: i64) -> Result<Option<(i64, GroupTable)>, Error> {
-        let Some((&(pane, _), _)) = self.waiting.first_key_value() else { return Ok(None) };
+        let Some((&(pane, _), _)) = self.waiting.first_key_value() else {
+            return Ok(None);
+        };
         if pane.saturating_add(self.width) > time {
             return Ok(None);
         }
@@ -151,7 +189,14 @@ impl Merge {
 
     /// Publishes hop windows that end at or before `time`.
     fn publish_hops(&mut self, time: i64, published: &mut Vec<WindowRows>) -> Result<(), Error> {
-        let Shape::Hop { panes_in_window, tree, published_until } = &mut self.shape else { return Ok(()) };
+        let Shape::Hop {
+            panes_in_window,
+            tree,
+            published_until,
+        } = &mut self.shape
+        else {
+            return Ok(());
+        };
         while let Some(first) = tree.first() {
             let first_end = first.saturating_add(1).saturating_mul(self.width);
             let end = first_end.max(published_until.saturating_add(self.width));
@@ -159,7 +204,10 @@ impl Merge {
                 break;
             }
             let last = end.div_euclid(self.width);
-            let window = Bounds { end, start: (last - *panes_in_window).saturating_mul(self.width) };
+            let window = Bounds {
+                end,
+                start: (last - *panes_in_window).saturating_mul(self.width),
+            };
             let mut table = tree.window(last - *panes_in_window, last)?;
             if !table.is_empty() {
                 published.push(self.publisher.publish(&mut table, window)?);

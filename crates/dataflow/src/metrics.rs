@@ -53,7 +53,14 @@ impl PartitionMetrics {
     /// Of a partition that has not been read yet.
     pub fn new(table: String, number: i32, expected: Option<u64>) -> Self {
         let (records, position, latest) = (AtomicU64::new(0), AtomicI64::new(-1), AtomicI64::new(i64::MIN));
-        Self { table, number, expected, records, position, latest }
+        Self {
+            table,
+            number,
+            expected,
+            records,
+            position,
+            latest,
+        }
     }
 }
 

@@ -81,7 +81,14 @@ impl Panes {
     pub fn new(window: Window, grouping: Arc<Grouping>, worker: usize) -> Self {
         let worker_slot = grouping.is_commutative().then_some(worker);
         let width = pane_width(&window);
-        Self { grouping, window, width, worker_slot, open: BTreeMap::new(), closed_until: START }
+        Self {
+            grouping,
+            window,
+            width,
+            worker_slot,
+            open: BTreeMap::new(),
+            closed_until: START,
+        }
     }
 
     /// The window.
@@ -106,7 +113,10 @@ impl Panes {
         } else {
             let mut by_pane: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
             for (row, time) in times.iter().enumerate() {
-                by_pane.entry(pane_start(*time, self.width)).or_default().push(row as u32);
+                by_pane
+                    .entry(pane_start(*time, self.width))
+                    .or_default()
+                    .push(row as u32);
             }
             for (pane, rows) in by_pane {
                 self.add_to_pane(pane, slot, &inputs.take(&UInt32Array::from(rows))?)?;
@@ -124,7 +134,11 @@ impl Panes {
             if pane.saturating_add(self.width) > until {
                 break;
             }
-            closed.push(PanePartial { pane, slot, partial: entry.remove().take_partial()? });
+            closed.push(PanePartial {
+                pane,
+                slot,
+                partial: entry.remove().take_partial()?,
+            });
         }
         Ok(closed)
     }
@@ -132,7 +146,11 @@ impl Panes {
     /// A copy of the state.
     pub fn save(&mut self) -> Result<Vec<PanePartial>, Error> {
         let save = |((pane, slot), table): (&(i64, usize), &mut GroupTable)| {
-            Ok(PanePartial { pane: *pane, slot: *slot, partial: table.partial()? })
+            Ok(PanePartial {
+                pane: *pane,
+                slot: *slot,
+                partial: table.partial()?,
+            })
         };
         self.open.iter_mut().map(save).collect()
     }
@@ -140,7 +158,9 @@ impl Panes {
     /// Adds saved state, with the time up to which panes were closed when it was saved.
     pub fn load(&mut self, saved: &[PanePartial], closed_until: i64) -> Result<(), Error> {
         self.closed_until = self.closed_until.max(closed_until);
-        saved.iter().try_for_each(|pane| self.table(pane.pane, pane.slot)?.merge(&pane.partial))
+        saved
+            .iter()
+            .try_for_each(|pane| self.table(pane.pane, pane.slot)?.merge(&pane.partial))
     }
 
     /// The time up to which panes are closed.
@@ -197,6 +217,10 @@ impl Panes {
                 Some(false)
             })
             .collect();
-        if late == Late::default() { Ok((late, None)) } else { Ok((late, Some(batch.filter(&keep)?))) }
+        if late == Late::default() {
+            Ok((late, None))
+        } else {
+            Ok((late, Some(batch.filter(&keep)?)))
+        }
     }
 }

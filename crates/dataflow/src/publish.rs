@@ -21,7 +21,11 @@ impl Publisher {
     /// `position` is that of the window among the group expressions. `ordered`: rows come in the order of their keys, so
     /// that the output is the same whatever the parallelism; not needed where the next step sorts anyway.
     pub fn new(schema: SchemaRef, position: usize, ordered: bool) -> Self {
-        Self { schema, position, ordered }
+        Self {
+            schema,
+            position,
+            ordered,
+        }
     }
 
     /// The rows of a window; empties the table.
@@ -29,7 +33,10 @@ impl Publisher {
         let rows = table.len();
         let (keys, results) = table.take_results()?;
         let windows = window_column(&vec![window; rows]);
-        Ok(WindowRows { window: Some(window), rows: self.rows(keys, windows, results, rows)? })
+        Ok(WindowRows {
+            window: Some(window),
+            rows: self.rows(keys, windows, results, rows)?,
+        })
     }
 
     /// Rows of keys, windows and results that stand side by side.
@@ -80,7 +87,10 @@ pub fn key_order(keys: &[ArrayRef]) -> Result<Option<UInt32Array>, Error> {
 /// The fields of a window column.
 pub fn window_fields() -> Fields {
     let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
-    Fields::from(vec![Field::new("start", time.clone(), false), Field::new("end", time, false)])
+    Fields::from(vec![
+        Field::new("start", time.clone(), false),
+        Field::new("end", time, false),
+    ])
 }
 
 /// A window column.

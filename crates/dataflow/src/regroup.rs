@@ -2,10 +2,10 @@
 //! window is.
 
 use crate::Error;
+use crate::batch::take_rows;
 use crate::groups::{GroupTable, Grouping};
 use crate::operator::{Bounds, Operator, Saved, WindowRows};
 use crate::publish::{assemble, key_order};
-use crate::batch::take_rows;
 use arrow::datatypes::SchemaRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,11 @@ pub struct Regroup {
 impl Regroup {
     /// `schema` is that of the rows that come out.
     pub fn new(grouping: Arc<Grouping>, schema: SchemaRef) -> Self {
-        Self { grouping, schema, waiting: BTreeMap::new() }
+        Self {
+            grouping,
+            schema,
+            waiting: BTreeMap::new(),
+        }
     }
 
     fn table(&mut self, window: Bounds) -> Result<&mut GroupTable, Error> {
@@ -33,7 +37,8 @@ impl Regroup {
 
 impl Operator for Regroup {
     fn rows(&mut self, _input: usize, WindowRows { window, rows }: WindowRows) -> Result<Vec<WindowRows>, Error> {
-        let window = window.ok_or_else(|| Error::State("a second aggregation got rows without a window".to_string()))?;
+        let window =
+            window.ok_or_else(|| Error::State("a second aggregation got rows without a window".to_string()))?;
         let inputs = self.grouping.inputs(&rows, None)?;
         self.table(window)?.update(&inputs)?;
         Ok(Vec::new())
@@ -48,20 +53,31 @@ impl Operator for Regroup {
             let order = key_order(&keys)?;
             let rows = assemble(&self.schema, keys.into_iter().chain(results).collect(), groups)?;
             let rows = order.map_or(Ok(rows.clone()), |order| take_rows(&rows, &order))?;
-            ready.push(WindowRows { window: Some(window), rows });
+            ready.push(WindowRows {
+                window: Some(window),
+                rows,
+            });
         }
         Ok(ready)
     }
 
     fn save(&mut self) -> Result<Vec<Saved>, Error> {
         let save = |(window, table): (&Bounds, &mut GroupTable)| {
-            Ok(Saved { tag: (window.start, window.end), rows: table.partial()? })
+            Ok(Saved {
+                tag: (window.start, window.end),
+                rows: table.partial()?,
+            })
         };
         self.waiting.iter_mut().map(save).collect()
     }
 
     fn load(&mut self, saved: Vec<Saved>) -> Result<(), Error> {
-        saved.into_iter().try_for_each(|Saved { tag: (start, end), rows }| self.table(Bounds { end, start })?.merge(&rows))
+        saved.into_iter().try_for_each(
+            |Saved {
+                 tag: (start, end),
+                 rows,
+             }| self.table(Bounds { end, start })?.merge(&rows),
+        )
     }
 
     fn size(&self) -> usize {

@@ -33,7 +33,13 @@ impl RowNumber {
         limit: Option<usize>,
         schema: SchemaRef,
     ) -> Self {
-        Self { partition_by, order_by, limit, schema, waiting: BTreeMap::new() }
+        Self {
+            partition_by,
+            order_by,
+            limit,
+            schema,
+            waiting: BTreeMap::new(),
+        }
     }
 
     /// Positions of the wanted rows, by partition and number, and their numbers.
@@ -73,7 +79,11 @@ impl RowNumber {
 
     /// Row positions by partition, partitions in the order of their keys.
     fn partitions(&self, rows: &RecordBatch) -> Result<Vec<Vec<u32>>, Error> {
-        let keys: Vec<ArrayRef> = self.partition_by.iter().map(|e| evaluate(e, rows)).collect::<Result<_, _>>()?;
+        let keys: Vec<ArrayRef> = self
+            .partition_by
+            .iter()
+            .map(|e| evaluate(e, rows))
+            .collect::<Result<_, _>>()?;
         let all = || vec![(0..rows.num_rows() as u32).collect()];
         if keys.is_empty() {
             return Ok(all());
@@ -114,19 +124,35 @@ impl Operator for RowNumber {
             let (positions, numbers) = self.rank(&rows)?;
             let mut columns = take_rows(&rows, &positions)?.columns().to_vec();
             columns.push(Arc::new(numbers));
-            ready.push(WindowRows { window: Some(window), rows: assemble(&self.schema, columns, positions.len())? });
+            ready.push(WindowRows {
+                window: Some(window),
+                rows: assemble(&self.schema, columns, positions.len())?,
+            });
         }
         Ok(ready)
     }
 
     fn save(&mut self) -> Result<Vec<Saved>, Error> {
-        let save = |(window, rows): (&Bounds, &RecordBatch)| Saved { tag: (window.start, window.end), rows: rows.clone() };
+        let save = |(window, rows): (&Bounds, &RecordBatch)| Saved {
+            tag: (window.start, window.end),
+            rows: rows.clone(),
+        };
         Ok(self.waiting.iter().map(save).collect())
     }
 
     fn load(&mut self, saved: Vec<Saved>) -> Result<(), Error> {
-        for Saved { tag: (start, end), rows } in saved {
-            self.rows(0, WindowRows { window: Some(Bounds { end, start }), rows })?;
+        for Saved {
+            tag: (start, end),
+            rows,
+        } in saved
+        {
+            self.rows(
+                0,
+                WindowRows {
+                    window: Some(Bounds { end, start }),
+                    rows,
+                },
+            )?;
         }
         Ok(())
     }

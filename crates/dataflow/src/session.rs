@@ -51,7 +51,14 @@ struct Part {
 impl Sessions {
     /// Sessions that end after `gap` nanoseconds without rows. The grouping keeps first and last times.
     pub fn new(gap: i64, grouping: Arc<Grouping>) -> Self {
-        Self { gap, grouping, open: HashMap::new(), ended: Vec::new(), held_rows: 0, held_bytes: 0 }
+        Self {
+            gap,
+            grouping,
+            open: HashMap::new(),
+            ended: Vec::new(),
+            held_rows: 0,
+            held_bytes: 0,
+        }
     }
 
     /// Adds a complete pane, later than all before.
@@ -63,14 +70,21 @@ impl Sessions {
         let partial = Arc::new(pane.clone());
         for (row, key) in keys.into_iter().enumerate() {
             let (first, last) = (first.value(row), last.value(row));
-            let part = Part { partial: partial.clone(), row };
+            let part = Part {
+                partial: partial.clone(),
+                row,
+            };
             match self.open.get_mut(&key) {
                 Some(session) if first < session.last.saturating_add(self.gap) => {
                     session.last = session.last.max(last);
                     session.parts.push(part);
                 }
                 _ => {
-                    let session = Session { start: first, last, parts: vec![part] };
+                    let session = Session {
+                        start: first,
+                        last,
+                        parts: vec![part],
+                    };
                     if let Some(before) = self.open.insert(key.clone(), session) {
                         self.ended.push((key, before));
                     }
@@ -95,13 +109,22 @@ impl Sessions {
         if ending.is_empty() {
             return Ok(None);
         }
-        let bounds = |session: &Session| Bounds { end: session.last.saturating_add(gap), start: session.start };
+        let bounds = |session: &Session| Bounds {
+            end: session.last.saturating_add(gap),
+            start: session.start,
+        };
         ending.sort_unstable_by(|(a_key, a), (b_key, b)| (bounds(a), a_key).cmp(&(bounds(b), b_key)));
         let windows: Vec<Bounds> = ending.iter().map(|(_, session)| bounds(session)).collect();
         let (keys, results) = self.results(ending)?;
         let rows = publisher.rows(keys, window_column(&windows), results, windows.len())?;
         let until = windows.last().map_or(time, |window| window.end);
-        Ok(Some(WindowRows { window: Some(Bounds { end: until, start: i64::MIN }), rows }))
+        Ok(Some(WindowRows {
+            window: Some(Bounds {
+                end: until,
+                start: i64::MIN,
+            }),
+            rows,
+        }))
     }
 
     /// A copy of the state: one partial row for each session.
@@ -110,7 +133,10 @@ impl Sessions {
         // Ended sessions first: a group's open session, added after, does not join them.
         let ended = self.ended.iter().map(|(_, session)| session);
         let sessions = ended.chain(self.open.values());
-        sessions.flat_map(|session| &session.parts).map(|part| Ok(part.partial.slice(part.row, 1))).collect()
+        sessions
+            .flat_map(|session| &session.parts)
+            .map(|part| Ok(part.partial.slice(part.row, 1)))
+            .collect()
     }
 
     /// Bytes held.
@@ -177,7 +203,10 @@ impl Sessions {
         let merged = Arc::new(self.merge(open.iter().map(|(_, session)| session))?.take_partial()?);
         (self.held_rows, self.held_bytes) = (merged.num_rows(), merged.get_array_memory_size());
         for (row, (key, mut session)) in open.into_iter().enumerate() {
-            session.parts = vec![Part { partial: merged.clone(), row }];
+            session.parts = vec![Part {
+                partial: merged.clone(),
+                row,
+            }];
             self.open.insert(key, session);
         }
         for position in 0..self.ended.len() {
@@ -185,7 +214,10 @@ impl Sessions {
             let merged = Arc::new(self.merge(std::iter::once(session))?.take_partial()?);
             self.held_rows += 1;
             self.held_bytes += merged.get_array_memory_size();
-            self.ended[position].1.parts = vec![Part { partial: merged, row: 0 }];
+            self.ended[position].1.parts = vec![Part {
+                partial: merged,
+                row: 0,
+            }];
         }
         Ok(())
     }
@@ -195,7 +227,10 @@ impl Sessions {
         if columns.is_empty() {
             return Ok(vec![Key::default(); pane.num_rows()]);
         }
-        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+        let fields = columns
+            .iter()
+            .map(|column| SortField::new(column.data_type().clone()))
+            .collect();
         let rows = RowConverter::new(fields)?.convert_columns(columns)?;
         Ok(rows.iter().map(|row| Key::from(row.as_ref())).collect())
     }

@@ -31,6 +31,10 @@ impl Operator for Stateless {
             Stateless::Unnest(column, schema) => unnest(&rows, *column, schema)?.0,
             Stateless::Union(schema) => record_batch(schema.clone(), rows.columns().to_vec(), rows.num_rows())?,
         };
-        Ok(if rows.num_rows() == 0 { Vec::new() } else { vec![WindowRows { window, rows }] })
+        Ok(if rows.num_rows() == 0 {
+            Vec::new()
+        } else {
+            vec![WindowRows { window, rows }]
+        })
     }
 }

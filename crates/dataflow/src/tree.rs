@@ -23,7 +23,11 @@ pub struct PaneTree {
 impl PaneTree {
     /// Without panes.
     pub fn new(grouping: Arc<Grouping>) -> Self {
-        Self { grouping, nodes: BTreeMap::new(), bytes: 0 }
+        Self {
+            grouping,
+            nodes: BTreeMap::new(),
+            bytes: 0,
+        }
     }
 
     /// Adds the complete pane with this index. Panes are added once, and before a window asks for them.
@@ -38,7 +42,9 @@ impl PaneTree {
 
     /// The panes in their order.
     pub fn panes(&self) -> impl Iterator<Item = (i64, &RecordBatch)> {
-        self.nodes.range((0, i64::MIN)..=(0, i64::MAX)).map(|((_, index), partial)| (*index, partial))
+        self.nodes
+            .range((0, i64::MIN)..=(0, i64::MAX))
+            .map(|((_, index), partial)| (*index, partial))
     }
 
     /// All groups of the panes `from..to`.

@@ -35,8 +35,15 @@ fn flatten(list: &ArrayRef) -> Result<(ArrayRef, Vec<usize>), Error> {
     let list = list
         .as_list_opt::<i64>()
         .ok_or_else(|| Error::State(format!("unnest needs a list, not {}", list.data_type())))?;
-    let lengths: Vec<usize> =
-        (0..list.len()).map(|row| if list.is_null(row) { 0 } else { list.value_length(row) as usize }).collect();
+    let lengths: Vec<usize> = (0..list.len())
+        .map(|row| {
+            if list.is_null(row) {
+                0
+            } else {
+                list.value_length(row) as usize
+            }
+        })
+        .collect();
     let positions: UInt64Array = (0..list.len())
         .flat_map(|row| {
             let start = list.value_offsets()[row] as u64;

@@ -129,10 +129,19 @@ impl Worker {
         });
         let panes = panes.collect();
         let of_sources = |sources: &[usize]| {
-            partitions.iter().filter(|p| sources.contains(&p.source)).map(|p| p.partition).collect()
+            partitions
+                .iter()
+                .filter(|p| sources.contains(&p.source))
+                .map(|p| p.partition)
+                .collect()
         };
         let window_partitions = graph.windows.iter().map(|edge| of_sources(&edge.sources)).collect();
-        let owned = owned.into_iter().map(|owned| OwnedState { owned, caught_up: false, ended: false, last_rows: now });
+        let owned = owned.into_iter().map(|owned| OwnedState {
+            owned,
+            caught_up: false,
+            ended: false,
+            last_rows: now,
+        });
         let owned = owned.collect();
         Self {
             number,
@@ -155,7 +164,9 @@ impl Worker {
         let mut busy = false;
         let waiting = self.readers.iter().flatten().count().max(1) as u32;
         for source in 0..self.readers.len() {
-            let Some(reader) = &mut self.readers[source] else { continue };
+            let Some(reader) = &mut self.readers[source] else {
+                continue;
+            };
             match reader.poll(wait / waiting)? {
                 Poll::Rows(rows) => {
                     busy = true;
@@ -167,7 +178,12 @@ impl Worker {
                     if let Some(state) = self.find(source, number) {
                         self.frontier.end(state.owned.partition);
                     }
-                    if self.owned.iter().filter(|state| state.owned.source == source).all(|state| state.ended) {
+                    if self
+                        .owned
+                        .iter()
+                        .filter(|state| state.owned.source == source)
+                        .all(|state| state.ended)
+                    {
                         self.readers[source] = None;
                     }
                 }
@@ -181,7 +197,8 @@ impl Worker {
         }
         self.close(now)?;
         self.steps += 1;
-        let finished = self.owned.iter().all(|state| state.ended) && self.panes.iter().all(|(_, closed)| *closed == END);
+        let finished =
+            self.owned.iter().all(|state| state.ended) && self.panes.iter().all(|(_, closed)| *closed == END);
         Ok(match (finished, busy) {
             (true, _) => Step::Finished,
             (false, true) => Step::Busy,
@@ -201,7 +218,10 @@ impl Worker {
 
     /// Open panes and groups in them, over all windows.
     pub fn groups(&self) -> (usize, usize) {
-        self.panes.iter().map(|(panes, _)| panes.groups()).fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
+        self.panes
+            .iter()
+            .map(|(panes, _)| panes.groups())
+            .fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
     }
 
     /// Number of steps so far.
@@ -211,23 +231,38 @@ impl Worker {
 
     /// A copy of the state of each window, with the time up to which it is closed.
     pub fn save(&mut self) -> Result<Vec<(Vec<PanePartial>, i64)>, Error> {
-        self.panes.iter_mut().map(|(panes, _)| Ok((panes.save()?, panes.closed_until()))).collect()
+        self.panes
+            .iter_mut()
+            .map(|(panes, _)| Ok((panes.save()?, panes.closed_until())))
+            .collect()
     }
 
     /// Takes saved state into a fresh worker.
     pub fn load(&mut self, saved: &[(Vec<PanePartial>, i64)]) -> Result<(), Error> {
         if saved.len() != self.panes.len() {
-            return Err(Error::State(format!("saved for {} windows, not {}", saved.len(), self.panes.len())));
+            return Err(Error::State(format!(
+                "saved for {} windows, not {}",
+                saved.len(),
+                self.panes.len()
+            )));
         }
-        self.panes.iter_mut().zip(saved).try_for_each(|((panes, _), (saved, until))| panes.load(saved, *until))
+        self.panes
+            .iter_mut()
+            .zip(saved)
+            .try_for_each(|((panes, _), (saved, until))| panes.load(saved, *until))
     }
 
     fn find(&self, source: usize, number: i32) -> Option<&OwnedState> {
-        self.owned.iter().find(|state| state.owned.source == source && state.owned.number == number)
+        self.owned
+            .iter()
+            .find(|state| state.owned.source == source && state.owned.number == number)
     }
 
     fn note(&mut self, source: usize, number: i32, change: impl FnOnce(&mut OwnedState)) {
-        let found = self.owned.iter_mut().find(|s| s.owned.source == source && s.owned.number == number);
+        let found = self
+            .owned
+            .iter_mut()
+            .find(|s| s.owned.source == source && s.owned.number == number);
         if let Some(state) = found {
             change(state);
         }
@@ -236,7 +271,9 @@ impl Worker {
     fn take_rows(&mut self, source: usize, rows: Rows, now: Duration) -> Result<(), Error> {
         let number = rows.partition;
         let Some(state) = self.find(source, number) else {
-            return Err(Error::State(format!("rows of partition {number}, which this worker does not read")));
+            return Err(Error::State(format!(
+                "rows of partition {number}, which this worker does not read"
+            )));
         };
         let partition = state.owned.partition;
         self.note(source, number, |state| {
@@ -274,7 +311,11 @@ impl Worker {
             match graph.tier(edge.node) {
                 Tier::Final => {
                     let rows = batch.rows.clone();
-                    self.output.push(Message::Rows { node: edge.node, input: edge.input, rows });
+                    self.output.push(Message::Rows {
+                        node: edge.node,
+                        input: edge.input,
+                        rows,
+                    });
                 }
                 Tier::Window => {
                     let window = graph.windows.iter().position(|window| window.node == edge.node);
@@ -317,9 +358,16 @@ impl Worker {
                 },
             };
             if time > *closed {
-                let panes = panes.close(time)?.into_iter().map(|pane| Message::Pane { window, pane });
+                let panes = panes
+                    .close(time)?
+                    .into_iter()
+                    .map(|pane| Message::Pane { window, pane });
                 self.output.extend(panes);
-                self.output.push(Message::Closed { window, time, worker: self.number });
+                self.output.push(Message::Closed {
+                    window,
+                    time,
+                    worker: self.number,
+                });
                 *closed = time;
             }
         }

@@ -10,7 +10,10 @@ const SECOND: i64 = 1_000_000_000;
 
 const WINDOWS: [Window; 3] = [
     Window::Tumble { width: 10 * SECOND },
-    Window::Hop { slide: 5 * SECOND, width: 35 * SECOND },
+    Window::Hop {
+        slide: 5 * SECOND,
+        width: 35 * SECOND,
+    },
     Window::Session { gap: 2 * SECOND },
 ];
 
@@ -21,13 +24,29 @@ fn compare(query: Query, seeds: std::ops::Range<u64>, restart_every: u64) {
         let disorder = [1, SECOND as u64 / 2, 3 * SECOND as u64][random.below(3) as usize];
         let log = log(&mut random, partitions, 3000, 200, disorder, SECOND / 20);
         for window in WINDOWS {
-            let plain = Schedule { workers: 1, seed: 0, longest: 1000, restart_every: 0 };
+            let plain = Schedule {
+                workers: 1,
+                seed: 0,
+                longest: 1000,
+                restart_every: 0,
+            };
             let expected = run(window, query, &log, plain);
             for workers in [1, 2, 8] {
-                let schedule = Schedule { workers, seed: seed ^ 0xABCD, longest: 1 + random.below(300), restart_every };
+                let schedule = Schedule {
+                    workers,
+                    seed: seed ^ 0xABCD,
+                    longest: 1 + random.below(300),
+                    restart_every,
+                };
                 let outcome = run(window, query, &log, schedule);
-                assert_eq!(outcome.late, expected.late, "late rows of seed {seed}, {window}, {schedule:?}");
-                assert_eq!(outcome.rows, expected.rows, "rows of seed {seed}, {window}, {schedule:?}");
+                assert_eq!(
+                    outcome.late, expected.late,
+                    "late rows of seed {seed}, {window}, {schedule:?}"
+                );
+                assert_eq!(
+                    outcome.rows, expected.rows,
+                    "rows of seed {seed}, {window}, {schedule:?}"
+                );
             }
         }
     }
@@ -76,12 +95,29 @@ fn counts_equal_an_independent_count() {
                 start -= slide;
             }
         }
-        let rows = run(window, Query::CountByItem, &log, Schedule { workers: 2, seed: 3, longest: 64, restart_every: 0 }).rows;
+        let rows = run(
+            window,
+            Query::CountByItem,
+            &log,
+            Schedule {
+                workers: 2,
+                seed: 3,
+                longest: 64,
+                restart_every: 0,
+            },
+        )
+        .rows;
         let items = rows.column(0).as_string_view();
-        let starts = rows.column(1).as_struct().column(0).as_primitive::<TimestampNanosecondType>().clone();
+        let starts = rows
+            .column(1)
+            .as_struct()
+            .column(0)
+            .as_primitive::<TimestampNanosecondType>()
+            .clone();
         let counts = rows.column(2).as_primitive::<Int64Type>();
-        let got: BTreeMap<(i64, String), i64> =
-            (0..rows.num_rows()).map(|r| ((starts.value(r), items.value(r).to_string()), counts.value(r))).collect();
+        let got: BTreeMap<(i64, String), i64> = (0..rows.num_rows())
+            .map(|r| ((starts.value(r), items.value(r).to_string()), counts.value(r)))
+            .collect();
         assert_eq!(got.len(), items.len(), "one row for each window and item");
         assert_eq!(got, expected, "{window}");
     }
@@ -96,7 +132,9 @@ fn sessions_equal_an_independent_stitching() {
     let mut random = Random(11);
     let log = log(&mut random, 3, 4000, 60, 1, SECOND / 10);
     let mut by_item: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    log.iter().flatten().for_each(|(time, item, _)| by_item.entry(item).or_default().push(*time));
+    log.iter()
+        .flatten()
+        .for_each(|(time, item, _)| by_item.entry(item).or_default().push(*time));
     let mut expected = Vec::new();
     for (item, mut times) in by_item {
         times.sort_unstable();
@@ -111,15 +149,31 @@ fn sessions_equal_an_independent_stitching() {
         }
     }
     expected.sort();
-    let rows =
-        run(Window::Session { gap }, Query::CountByItem, &log, Schedule { workers: 2, seed: 5, longest: 50, restart_every: 30 })
-            .rows;
+    let rows = run(
+        Window::Session { gap },
+        Query::CountByItem,
+        &log,
+        Schedule {
+            workers: 2,
+            seed: 5,
+            longest: 50,
+            restart_every: 30,
+        },
+    )
+    .rows;
     let window = rows.column(1).as_struct();
     let starts = window.column(0).as_primitive::<TimestampNanosecondType>();
     let ends = window.column(1).as_primitive::<TimestampNanosecondType>();
     let counts = rows.column(2).as_primitive::<Int64Type>();
     let mut got: Vec<_> = (0..rows.num_rows())
-        .map(|r| (starts.value(r), ends.value(r), rows.column(0).as_string_view().value(r).to_string(), counts.value(r)))
+        .map(|r| {
+            (
+                starts.value(r),
+                ends.value(r),
+                rows.column(0).as_string_view().value(r).to_string(),
+                counts.value(r),
+            )
+        })
         .collect();
     got.sort();
     assert_eq!(got, expected);
@@ -127,15 +181,27 @@ fn sessions_equal_an_independent_stitching() {
 
 #[test]
 fn state_does_not_grow_with_rows() {
-    let window = Window::Tumble { width: 1_000_000 * SECOND };
+    let window = Window::Tumble {
+        width: 1_000_000 * SECOND,
+    };
     for query in [Query::CountByItem, Query::Sketch] {
-        let schedule = Schedule { workers: 1, seed: 1, longest: 4096, restart_every: 0 };
+        let schedule = Schedule {
+            workers: 1,
+            seed: 1,
+            longest: 4096,
+            restart_every: 0,
+        };
         let state = |rows: usize| {
             // The same hundred items over and over.
-            let rows = (0..rows).map(|row| (row as i64, format!("item-{}", row % 100), 1)).collect();
+            let rows = (0..rows)
+                .map(|row| (row as i64, format!("item-{}", row % 100), 1))
+                .collect();
             run(window, query, &vec![rows], schedule).largest_state
         };
         let (small, large) = (state(100_000), state(1_000_000));
-        assert_eq!(small, large, "{query:?}: bytes of state after a hundred thousand and a million rows");
+        assert_eq!(
+            small, large,
+            "{query:?}: bytes of state after a hundred thousand and a million rows"
+        );
     }
 }

@@ -53,23 +53,46 @@ struct Cost {
 }
 
 fn main() {
-    let events: u64 = std::env::var("HITTERS_BENCH_EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000_000);
+    let events: u64 = std::env::var("HITTERS_BENCH_EVENTS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(10_000_000);
     let kafka = Kafka::start();
     let servers = kafka.bootstrap_servers();
     let folder = tempfile::tempdir().unwrap();
-    println!("{events} events of about 100 bytes, {PARTITIONS} partitions, {THREADS} threads, best of {ROUNDS} rounds\n");
+    println!(
+        "{events} events of about 100 bytes, {PARTITIONS} partitions, {THREADS} threads, best of {ROUNDS} rounds\n"
+    );
     let mut memory = BTreeMap::new();
     for items in [10_000u64, 1_000_000, 10_000_000] {
         let topic = format!("events-{items}");
         let sql = |query: &str| SOURCE.replace("{servers}", &servers).replace("{topic}", &topic) + query;
         let file = folder.path().join("query.sql");
         std::fs::write(&file, sql(QUERIES[0].1)).unwrap();
-        hitters(&["topics", "--create", "--partitions", &PARTITIONS.to_string(), "--quiet", file.to_str().unwrap()]);
+        hitters(&[
+            "topics",
+            "--create",
+            "--partitions",
+            &PARTITIONS.to_string(),
+            "--quiet",
+            file.to_str().unwrap(),
+        ]);
         let (count, distinct) = (events.to_string(), items.to_string());
         let exponent = if items == 1_000_000 { "1.1" } else { "0.6" };
         hitters(&[
-            "generate", "shop", "--quiet", "--topic", &topic, "--bootstrap-servers", &servers, "--events", &count, "--items",
-            &distinct, "--exponent", exponent,
+            "generate",
+            "shop",
+            "--quiet",
+            "--topic",
+            &topic,
+            "--bootstrap-servers",
+            &servers,
+            "--events",
+            &count,
+            "--items",
+            &distinct,
+            "--exponent",
+            exponent,
         ]);
         let mut best: BTreeMap<usize, Cost> = BTreeMap::new();
         let mut bare = f64::MAX;
@@ -80,43 +103,90 @@ fn main() {
             for query in queries {
                 std::fs::write(&file, sql(QUERIES[*query].1)).unwrap();
                 let cost = run(file.to_str().unwrap());
-                best.entry(*query).and_modify(|b| if cost.seconds < b.seconds { *b = cost }).or_insert(cost);
+                best.entry(*query)
+                    .and_modify(|b| {
+                        if cost.seconds < b.seconds {
+                            *b = cost
+                        }
+                    })
+                    .or_insert(cost);
             }
         }
         memory.insert(items, best[&1].peak_bytes);
         if items == 1_000_000 {
-            println!("{:<44} {:>10} {:>8} {:>12} {:>8}", "Zipf 1.1 over a million items", "events/s", "of bare", "us CPU/event", "peak MB");
-            println!("{:<44} {:>10.0} {:>8.2}", "bare loop, messages dropped", events as f64 / bare, 1.0);
+            println!(
+                "{:<44} {:>10} {:>8} {:>12} {:>8}",
+                "Zipf 1.1 over a million items", "events/s", "of bare", "us CPU/event", "peak MB"
+            );
+            println!(
+                "{:<44} {:>10.0} {:>8.2}",
+                "bare loop, messages dropped",
+                events as f64 / bare,
+                1.0
+            );
             for query in queries {
-                let Cost { seconds, processor_seconds, peak_bytes } = best[query];
+                let Cost {
+                    seconds,
+                    processor_seconds,
+                    peak_bytes,
+                } = best[query];
                 let per_event = processor_seconds * 1e6 / events as f64;
                 let (rate, megabytes) = (events as f64 / seconds, peak_bytes as f64 / 1e6);
-                println!("{:<44} {rate:>10.0} {:>8.2} {per_event:>12.2} {megabytes:>8.0}", QUERIES[*query].0, bare / seconds);
+                println!(
+                    "{:<44} {rate:>10.0} {:>8.2} {per_event:>12.2} {megabytes:>8.0}",
+                    QUERIES[*query].0,
+                    bare / seconds
+                );
             }
-            println!("\nhop over tumble, processor time: {:.2}\n", best[&2].processor_seconds / best[&1].processor_seconds);
+            println!(
+                "\nhop over tumble, processor time: {:.2}\n",
+                best[&2].processor_seconds / best[&1].processor_seconds
+            );
         }
     }
     for (items, bytes) in memory {
-        println!("approx_top_k over {items} items (Zipf 0.6, but 1.1 for a million): {} MB peak memory", bytes / 1_000_000);
+        println!(
+            "approx_top_k over {items} items (Zipf 0.6, but 1.1 for a million): {} MB peak memory",
+            bytes / 1_000_000
+        );
     }
 }
 
 fn hitters(arguments: &[&str]) {
-    let status = Command::new(env!("CARGO_BIN_EXE_hitters")).args(arguments).stdout(Stdio::null()).status().unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_hitters"))
+        .args(arguments)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
     assert!(status.success(), "hitters {arguments:?}");
 }
 
 /// Runs a query over the whole topic, in a process of its own.
 fn run(file: &str) -> Cost {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hitters"));
-    child.args(["run", "--quiet", "--bounded", "--parallelism", &THREADS.to_string(), file]).stdout(Stdio::null());
+    child
+        .args([
+            "run",
+            "--quiet",
+            "--bounded",
+            "--parallelism",
+            &THREADS.to_string(),
+            file,
+        ])
+        .stdout(Stdio::null());
     let before = children();
     let started = Instant::now();
     let mut child = child.spawn().unwrap();
     let mut peak_bytes = 0;
     let status = loop {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        let peak = status.lines().find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<u64>()
+                .ok()
+        });
         peak_bytes = peak_bytes.max(peak.unwrap_or(0) * 1024);
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -124,7 +194,11 @@ fn run(file: &str) -> Cost {
         std::thread::sleep(Duration::from_millis(5));
     };
     assert!(status.success(), "{file}");
-    Cost { seconds: started.elapsed().as_secs_f64(), processor_seconds: children() - before, peak_bytes }
+    Cost {
+        seconds: started.elapsed().as_secs_f64(),
+        processor_seconds: children() - before,
+        peak_bytes,
+    }
 }
 
 /// Processor seconds of children that have ended: fields 16 and 17 of /proc/self/stat, in hundredths.
@@ -156,7 +230,9 @@ fn drop_messages(servers: &str, topic: &str, number: i32) -> u64 {
         .create()
         .unwrap();
     let name = CString::new(topic).unwrap();
-    let mine: Vec<i32> = (0..PARTITIONS).filter(|partition| partition % THREADS == number).collect();
+    let mine: Vec<i32> = (0..PARTITIONS)
+        .filter(|partition| partition % THREADS == number)
+        .collect();
     let (mut received, mut ended) = (0, 0);
     // SAFETY: client, topic and queue live to the end of this function; messages are destroyed once.
     unsafe {
@@ -165,7 +241,10 @@ fn drop_messages(servers: &str, topic: &str, number: i32) -> u64 {
         let handle = sys::rd_kafka_topic_new(client, name.as_ptr(), std::ptr::null_mut());
         for partition in &mine {
             let from_start = i64::from(sys::RD_KAFKA_OFFSET_BEGINNING);
-            assert_eq!(sys::rd_kafka_consume_start_queue(handle, *partition, from_start, queue), 0);
+            assert_eq!(
+                sys::rd_kafka_consume_start_queue(handle, *partition, from_start, queue),
+                0
+            );
         }
         let mut messages = vec![std::ptr::null_mut::<sys::rd_kafka_message_t>(); 4096];
         while ended < mine.len() {

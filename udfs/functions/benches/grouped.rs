@@ -30,12 +30,20 @@ struct Stopwatch {
 
 impl Stopwatch {
     fn start() -> Self {
-        Self { elapsed: Instant::now(), on_cpu: Self::on_cpu() }
+        Self {
+            elapsed: Instant::now(),
+            on_cpu: Self::on_cpu(),
+        }
     }
 
     fn on_cpu() -> Option<Duration> {
         let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        statistics.split_whitespace().next()?.parse().map(Duration::from_nanos).ok()
+        statistics
+            .split_whitespace()
+            .next()?
+            .parse()
+            .map(Duration::from_nanos)
+            .ok()
     }
 
     fn nanoseconds(&self) -> f64 {
@@ -48,21 +56,36 @@ fn call(max_items: i64) -> Result<AggregateFunctionExpr> {
     let functions = hitters_functions::aggregate_functions();
     let function = functions.into_iter().find(|f| f.name() == "approx_top_k_accumulate");
     let schema = Schema::new(vec![Field::new("item", DataType::Utf8View, true)]);
-    let arguments: Vec<Arc<dyn PhysicalExpr>> =
-        vec![Arc::new(Column::new("item", 0)), Arc::new(Literal::new(ScalarValue::from(max_items)))];
+    let arguments: Vec<Arc<dyn PhysicalExpr>> = vec![
+        Arc::new(Column::new("item", 0)),
+        Arc::new(Literal::new(ScalarValue::from(max_items))),
+    ];
     let function = function.ok_or_else(|| datafusion::common::exec_datafusion_err!("no such function"))?;
-    AggregateExprBuilder::new(function, arguments).schema(Arc::new(schema)).alias("sketch").build()
+    AggregateExprBuilder::new(function, arguments)
+        .schema(Arc::new(schema))
+        .alias("sketch")
+        .build()
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    println!("{:>9} {:>9} {:>10} {:>10} {:>10} {:>11} {:>11} {:>10}", "groups", "max_items", "ns/row", "bare", "ratio", "state us/gr", "merge us/gr", "MB");
-    for (groups, max_items) in [(1usize, 1024i64), (4, 1024), (1_000, 1024), (100_000, 64), (100_000, 1024)] {
+    println!(
+        "{:>9} {:>9} {:>10} {:>10} {:>10} {:>11} {:>11} {:>10}",
+        "groups", "max_items", "ns/row", "bare", "ratio", "state us/gr", "merge us/gr", "MB"
+    );
+    for (groups, max_items) in [
+        (1usize, 1024i64),
+        (4, 1024),
+        (1_000, 1024),
+        (100_000, 64),
+        (100_000, 1024),
+    ] {
         let mut random = StdRng::seed_from_u64(7);
         let zipf = Zipf::new(100_000.0, 1.1)?;
         let batches: Vec<(ArrayRef, Vec<usize>)> = (0..BATCHES)
             .map(|_| {
-                let items: StringViewArray =
-                    (0..BATCH).map(|_| Some(format!("item-{:06}", random.sample(zipf) as u32))).collect();
+                let items: StringViewArray = (0..BATCH)
+                    .map(|_| Some(format!("item-{:06}", random.sample(zipf) as u32)))
+                    .collect();
                 let of = (0..BATCH).map(|_| random.random_range(0..groups)).collect();
                 (Arc::new(items) as ArrayRef, of)
             })

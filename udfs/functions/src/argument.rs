@@ -30,7 +30,10 @@ pub(crate) fn count(function: &str, names: &[&str], types: &[DataType]) -> Resul
     }
     let (wanted, given) = (names.len(), types.len());
     let plural = if wanted == 1 { "argument" } else { "arguments" };
-    Err(plan_error(function, format!("takes {wanted} {plural}, {function}({}), not {given}", names.join(", "))))
+    Err(plan_error(
+        function,
+        format!("takes {wanted} {plural}, {function}({}), not {given}", names.join(", ")),
+    ))
 }
 
 /// The type that an item of type `of` is counted as: TEXT, BYTEA or BIGINT.
@@ -55,7 +58,10 @@ pub(crate) fn item(function: &str, of: &DataType) -> Result<DataType> {
         Time32(_) | Time64(_) | Timestamp(..) | Duration(_) | Interval(_) => Utf8View,
         nested => {
             let hint = "count one value: take it out of the nested one, or make it TEXT";
-            return Err(plan_error(function, format!("an item of type {nested} cannot be counted ({hint})")));
+            return Err(plan_error(
+                function,
+                format!("an item of type {nested} cannot be counted ({hint})"),
+            ));
         }
     })
 }
@@ -78,9 +84,15 @@ pub(crate) fn weight(function: &str, of: &DataType) -> Result<DataType> {
         Float16 | Float32 | Float64 | Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..) => {
             let hint = "fractions do not add up the same way in every order; count whole units instead, money in cents: \
                         CAST(weight * 100 AS BIGINT)";
-            Err(plan_error(function, format!("a weight must be BIGINT, not {of} ({hint})")))
+            Err(plan_error(
+                function,
+                format!("a weight must be BIGINT, not {of} ({hint})"),
+            ))
         }
-        _ => Err(plan_error(function, format!("a weight must be BIGINT, not {of} (CAST(... AS BIGINT))"))),
+        _ => Err(plan_error(
+            function,
+            format!("a weight must be BIGINT, not {of} (CAST(... AS BIGINT))"),
+        )),
     }
 }
 
@@ -109,7 +121,10 @@ pub(crate) fn sketch(function: &str, of: &DataType) -> Result<DataType> {
         Dictionary(_, values) if matches!(**values, Binary | LargeBinary | BinaryView) => Ok(BinaryView),
         Utf8 | LargeUtf8 | Utf8View => {
             let hint = "a sketch that was written as JSON is base64: decode(rtrim(sketch, '='), 'base64')";
-            Err(plan_error(function, format!("a sketch must be BYTEA, not {of} ({hint})")))
+            Err(plan_error(
+                function,
+                format!("a sketch must be BYTEA, not {of} ({hint})"),
+            ))
         }
         _ => Err(plan_error(function, format!("a sketch must be BYTEA, not {of}"))),
     }
@@ -121,7 +136,10 @@ pub(crate) fn text(function: &str, name: &str, of: &DataType) -> Result<DataType
     match of {
         Null | Utf8 | LargeUtf8 | Utf8View => Ok(Utf8View),
         Dictionary(_, values) if values.is_string() => Ok(Utf8View),
-        _ => Err(plan_error(function, format!("{name} must be TEXT, not {of} (CAST(... AS TEXT))"))),
+        _ => Err(plan_error(
+            function,
+            format!("{name} must be TEXT, not {of} (CAST(... AS TEXT))"),
+        )),
     }
 }
 
@@ -138,7 +156,10 @@ pub(crate) fn literal(expr: &Arc<dyn PhysicalExpr>) -> Option<ScalarValue> {
 pub(crate) fn positive(function: &str, name: &str, value: Option<&ScalarValue>, max: usize) -> Result<usize> {
     let must = format!("{name} must be a literal whole number from 1 to {max}");
     let Some(value) = value else {
-        return Err(plan_error(function, format!("{must}, not a column or an expression over columns")));
+        return Err(plan_error(
+            function,
+            format!("{must}, not a column or an expression over columns"),
+        ));
     };
     let number = match value.cast_to(&DataType::Int64) {
         Ok(ScalarValue::Int64(Some(number))) if value.data_type().is_integer() => number,
@@ -154,7 +175,10 @@ pub(crate) fn positive(function: &str, name: &str, value: Option<&ScalarValue>, 
 pub(crate) fn fraction(function: &str, name: &str, value: Option<&ScalarValue>) -> Result<f64> {
     let must = format!("{name} must be a literal number between 0 and 1");
     let Some(value) = value else {
-        return Err(plan_error(function, format!("{must}, not a column or an expression over columns")));
+        return Err(plan_error(
+            function,
+            format!("{must}, not a column or an expression over columns"),
+        ));
     };
     match value.cast_to(&DataType::Float64) {
         Ok(ScalarValue::Float64(Some(number))) if number > 0.0 && number < 1.0 => Ok(number),

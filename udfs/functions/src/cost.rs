@@ -76,7 +76,9 @@ pub fn cost(function: &str, literals: &[Option<ScalarValue>]) -> Option<Cost> {
         }
         ("approx_top_k_accumulate", 2) | ("approx_top_sum_accumulate", 3) => {
             let capacity = literal(literals.len() - 1);
-            Some(of_top_k(argument::positive(function, "max_items", capacity, MAX_CAPACITY).ok()?))
+            Some(of_top_k(
+                argument::positive(function, "max_items", capacity, MAX_CAPACITY).ok()?,
+            ))
         }
         ("count_min_accumulate", 3) => {
             let epsilon = argument::fraction(function, "epsilon", literal(1)).ok()?;
@@ -122,7 +124,10 @@ fn of_count_min(epsilon: f64, delta: f64) -> Option<Cost> {
         bytes: table.size_bytes(),
         capacity: None,
         bounds: vec![
-            Bound { kind: BoundKind::WorstCase, text: "no count is too low".to_owned() },
+            Bound {
+                kind: BoundKind::WorstCase,
+                text: "no count is too low".to_owned(),
+            },
             Bound {
                 kind: BoundKind::Probability(1.0 - delta),
                 text: format!("a count is too high by at most {share} of the total"),
@@ -147,7 +152,9 @@ mod tests {
     use super::*;
 
     fn literals(values: &[f64]) -> Vec<Option<ScalarValue>> {
-        std::iter::once(None).chain(values.iter().map(|value| Some(ScalarValue::from(*value)))).collect()
+        std::iter::once(None)
+            .chain(values.iter().map(|value| Some(ScalarValue::from(*value))))
+            .collect()
     }
 
     #[test]
@@ -157,7 +164,11 @@ mod tests {
         assert_eq!(hundred, k(1).unwrap());
         assert_eq!(hundred.bytes, memory_bytes(1024));
         assert_eq!(hundred.bounds[1].kind, BoundKind::Mean);
-        assert!(hundred.bounds[1].text.contains(" 0.0488 % "), "{}", hundred.bounds[1].text);
+        assert!(
+            hundred.bounds[1].text.contains(" 0.0488 % "),
+            "{}",
+            hundred.bounds[1].text
+        );
         assert!(k(1000).unwrap().bytes > hundred.bytes);
 
         let table = cost("count_min_accumulate", &literals(&[0.001, 0.01])).unwrap();

@@ -29,7 +29,9 @@ pub(crate) fn key(arguments: &Arguments, argument: usize, row: usize, sketch: It
             let text = String::from_utf8_lossy(arguments.bytes(argument, row));
             match text.parse() {
                 Ok(number) => Ok(Key::Integer(number)),
-                Err(_) => Err(format!("the sketch counts integers, and {text:?} is none (ask for a BIGINT)")),
+                Err(_) => Err(format!(
+                    "the sketch counts integers, and {text:?} is none (ask for a BIGINT)"
+                )),
             }
         }
         (_, false) => Ok(Key::Bytes(arguments.bytes(argument, row))),

@@ -6,12 +6,17 @@ use datafusion::logical_expr::{DocSection, Documentation, DocumentationBuilder};
 const SKETCHES: DocSection = DocSection {
     include: true,
     label: "Heavy Hitters",
-    description: Some("The most frequent items of a stream, and counts of any item, in bounded memory with proven bounds."),
+    description: Some(
+        "The most frequent items of a stream, and counts of any item, in bounded memory with proven bounds.",
+    ),
 };
 
 /// The chapter of the JSON functions.
-const JSON: DocSection =
-    DocSection { include: true, label: "JSON Path", description: Some("Parts of JSON text by JSONPath (RFC 9535).") };
+const JSON: DocSection = DocSection {
+    include: true,
+    label: "JSON Path",
+    description: Some("Parts of JSON text by JSONPath (RFC 9535)."),
+};
 
 pub(crate) const ITEM: &str = "What is counted: TEXT, BYTEA, an integer, or any other type that is one value, which is \
                                counted by its text. NULL is skipped.";

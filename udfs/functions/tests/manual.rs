@@ -7,7 +7,11 @@ use std::path::Path;
 use datafusion::logical_expr::Documentation;
 
 fn section(out: &mut String, name: &str, kind: &str, page: &Documentation) {
-    let _ = write!(out, "\n### {name}\n\n{kind} `{}`\n\n{}\n\n", page.syntax_example, page.description);
+    let _ = write!(
+        out,
+        "\n### {name}\n\n{kind} `{}`\n\n{}\n\n",
+        page.syntax_example, page.description
+    );
     for (argument, meaning) in page.arguments.iter().flatten() {
         let _ = writeln!(out, "* `{argument}`: {meaning}");
     }
@@ -22,10 +26,18 @@ fn section(out: &mut String, name: &str, kind: &str, page: &Documentation) {
 fn manual() -> String {
     let mut pages: Vec<(String, &str, Documentation)> = Vec::new();
     for function in hitters_functions::aggregate_functions() {
-        pages.push((function.name().to_owned(), "Aggregate", function.documentation().unwrap().clone()));
+        pages.push((
+            function.name().to_owned(),
+            "Aggregate",
+            function.documentation().unwrap().clone(),
+        ));
     }
     for function in hitters_functions::scalar_functions() {
-        pages.push((function.name().to_owned(), "Scalar", function.documentation().unwrap().clone()));
+        pages.push((
+            function.name().to_owned(),
+            "Scalar",
+            function.documentation().unwrap().clone(),
+        ));
     }
     pages.sort_by(|a, b| (a.2.doc_section.label, &a.0).cmp(&(b.2.doc_section.label, &b.0)));
     let mut out = String::from("# SQL functions\n\nWritten from the functions themselves; do not edit by hand.\n");
@@ -33,7 +45,11 @@ fn manual() -> String {
     for (name, kind, page) in &pages {
         if page.doc_section.label != label {
             label = page.doc_section.label;
-            let _ = write!(out, "\n## {label}\n\n{}\n", page.doc_section.description.unwrap_or_default());
+            let _ = write!(
+                out,
+                "\n## {label}\n\n{}\n",
+                page.doc_section.description.unwrap_or_default()
+            );
         }
         section(&mut out, name, kind, page);
     }
@@ -48,5 +64,8 @@ fn the_manual_says_what_the_functions_say() {
         std::fs::write(&path, &manual).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == manual, "FUNCTIONS.md is out of date: run BLESS=1 cargo test -p hitters-functions --test manual");
+    assert!(
+        written == manual,
+        "FUNCTIONS.md is out of date: run BLESS=1 cargo test -p hitters-functions --test manual"
+    );
 }

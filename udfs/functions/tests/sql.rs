@@ -49,7 +49,9 @@ async fn run(context: &SessionContext, sql: &str) -> Result<Vec<String>, String>
         Ok(frame) => frame.collect().await,
         Err(error) => Err(error),
     };
-    batches.map_err(|error| error.strip_backtrace()).and_then(|batches| lines(&batches).map_err(|e| e.to_string()))
+    batches
+        .map_err(|error| error.strip_backtrace())
+        .and_then(|batches| lines(&batches).map_err(|e| e.to_string()))
 }
 
 /// Runs one record; says what is wrong with it.
@@ -61,7 +63,11 @@ async fn record(context: &SessionContext, text: &str) -> Result<(), String> {
     match (head, result) {
         ("statement ok", Ok(_)) => Ok(()),
         ("query", Ok(rows)) if rows == expected => Ok(()),
-        ("query", Ok(rows)) => Err(format!("expected\n{}\nbut came\n{}", expected.join("\n"), rows.join("\n"))),
+        ("query", Ok(rows)) => Err(format!(
+            "expected\n{}\nbut came\n{}",
+            expected.join("\n"),
+            rows.join("\n")
+        )),
         ("query error", Err(error)) => match expected.iter().find(|line| !error.contains(**line)) {
             None if !expected.is_empty() => Ok(()),
             None => Err("an error test must say which error".to_owned()),
@@ -77,7 +83,10 @@ async fn record(context: &SessionContext, text: &str) -> Result<(), String> {
 fn sql_files_give_what_they_say() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     let mut failures = String::new();
     let mut records = 0;

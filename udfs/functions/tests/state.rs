@@ -33,7 +33,13 @@ struct Row {
 impl Row {
     fn text(&self) -> Option<String> {
         // Short ones live inside a view, long ones in a buffer.
-        self.item.map(|item| if item % 3 == 0 { format!("a rather long item {item}") } else { format!("i{item}") })
+        self.item.map(|item| {
+            if item % 3 == 0 {
+                format!("a rather long item {item}")
+            } else {
+                format!("i{item}")
+            }
+        })
     }
 }
 
@@ -44,7 +50,12 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
         prop::option::weighted(0.9, -2i64..50),
         prop::option::weighted(0.9, prop::bool::weighted(0.8)),
     );
-    let row = row.prop_map(|(group, item, weight, filter)| Row { group, item, weight, filter });
+    let row = row.prop_map(|(group, item, weight, filter)| Row {
+        group,
+        item,
+        weight,
+        filter,
+    });
     prop::collection::vec(row, 0..200)
 }
 
@@ -85,7 +96,10 @@ impl Layout {
 
     fn array(self, rows: &[Row]) -> ArrayRef {
         let text: Vec<Option<String>> = rows.iter().map(Row::text).collect();
-        let bytes: Vec<Option<&[u8]>> = text.iter().map(|text| text.as_ref().map(|text| text.as_bytes())).collect();
+        let bytes: Vec<Option<&[u8]>> = text
+            .iter()
+            .map(|text| text.as_ref().map(|text| text.as_bytes()))
+            .collect();
         let numbers: Int64Array = rows.iter().map(|row| row.item.map(i64::from)).collect();
         match self {
             Layout::Utf8 => Arc::new(StringArray::from(text)),
@@ -93,7 +107,9 @@ impl Layout {
             Layout::Utf8View => Arc::new(StringViewArray::from_iter(text)),
             Layout::Binary => Arc::new(BinaryArray::from(bytes)),
             Layout::LargeBinary => Arc::new(LargeBinaryArray::from(bytes)),
-            Layout::BinaryView => cast(&(Arc::new(BinaryArray::from(bytes)) as ArrayRef), &DataType::BinaryView).unwrap(),
+            Layout::BinaryView => {
+                cast(&(Arc::new(BinaryArray::from(bytes)) as ArrayRef), &DataType::BinaryView).unwrap()
+            }
             Layout::Dictionary => {
                 let wanted = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
                 cast(&(Arc::new(StringArray::from(text)) as ArrayRef), &wanted).unwrap()
@@ -115,11 +131,19 @@ fn call(function: &str, layout: Layout, sum: bool, last: i64) -> AggregateFuncti
     arguments.push(Arc::new(Literal::new(ScalarValue::from(last))));
     let functions = hitters_functions::aggregate_functions();
     let function = functions.into_iter().find(|f| f.name() == function).unwrap();
-    AggregateExprBuilder::new(function, arguments).schema(Arc::new(Schema::new(fields))).alias("call").build().unwrap()
+    AggregateExprBuilder::new(function, arguments)
+        .schema(Arc::new(Schema::new(fields)))
+        .alias("call")
+        .build()
+        .unwrap()
 }
 
 fn accumulate(layout: Layout, sum: bool) -> AggregateFunctionExpr {
-    let function = if sum { "approx_top_sum_accumulate" } else { "approx_top_k_accumulate" };
+    let function = if sum {
+        "approx_top_sum_accumulate"
+    } else {
+        "approx_top_k_accumulate"
+    };
     call(function, layout, sum, CAPACITY as i64)
 }
 
@@ -135,16 +159,24 @@ fn arguments(layout: Layout, sum: bool, rows: &[Row]) -> Vec<ArrayRef> {
 fn update(groups: &mut dyn GroupsAccumulator, layout: Layout, sum: bool, filtered: bool, rows: &[Row]) {
     let indices: Vec<usize> = rows.iter().map(|row| row.group).collect();
     let filter = filtered.then(|| rows.iter().map(|row| row.filter).collect::<BooleanArray>());
-    groups.update_batch(&arguments(layout, sum, rows), &indices, filter.as_ref(), GROUPS).unwrap();
+    groups
+        .update_batch(&arguments(layout, sum, rows), &indices, filter.as_ref(), GROUPS)
+        .unwrap();
 }
 
 /// What one-by-one updates of a sketch give.
 fn reference(layout: Layout, sum: bool, filtered: bool, rows: &[Row]) -> Vec<TopK> {
     let measure = if sum { Measure::Sum } else { Measure::Count };
-    let mut sketches: Vec<TopK> = (0..GROUPS).map(|_| TopK::new(layout.kind(), measure, CAPACITY).unwrap()).collect();
+    let mut sketches: Vec<TopK> = (0..GROUPS)
+        .map(|_| TopK::new(layout.kind(), measure, CAPACITY).unwrap())
+        .collect();
     for row in rows.iter().filter(|row| !filtered || row.filter == Some(true)) {
         let sketch = &mut sketches[row.group];
-        let weight = if sum { row.weight.and_then(|weight| u64::try_from(weight).ok()) } else { Some(1) };
+        let weight = if sum {
+            row.weight.and_then(|weight| u64::try_from(weight).ok())
+        } else {
+            Some(1)
+        };
         match (row.item, row.text(), weight) {
             (Some(item), _, Some(weight)) if layout.kind() == ItemKind::Int64 => sketch.update_i64(item.into(), weight),
             (_, Some(text), Some(weight)) => sketch.update(text.as_bytes(), weight),
@@ -155,7 +187,11 @@ fn reference(layout: Layout, sum: bool, filtered: bool, rows: &[Row]) -> Vec<Top
 }
 
 fn bytes_of(array: &dyn Array) -> Vec<Vec<u8>> {
-    array.as_binary_view().iter().map(|bytes| bytes.unwrap().to_vec()).collect()
+    array
+        .as_binary_view()
+        .iter()
+        .map(|bytes| bytes.unwrap().to_vec())
+        .collect()
 }
 
 /// Cuts rows at random places.
@@ -288,27 +324,48 @@ proptest! {
 
 #[test]
 fn a_state_of_another_call_is_refused() {
-    let rows = [Row { group: 0, item: Some(1), weight: Some(1), filter: None }];
-    let mut other = call("approx_top_k_accumulate", Layout::Utf8, false, 99).create_groups_accumulator().unwrap();
+    let rows = [Row {
+        group: 0,
+        item: Some(1),
+        weight: Some(1),
+        filter: None,
+    }];
+    let mut other = call("approx_top_k_accumulate", Layout::Utf8, false, 99)
+        .create_groups_accumulator()
+        .unwrap();
     update(other.as_mut(), Layout::Utf8, false, false, &rows);
     let state = other.state(EmitTo::All).unwrap();
     let mut groups = accumulate(Layout::Utf8, false).create_groups_accumulator().unwrap();
     let indices: Vec<usize> = (0..state[0].len()).collect();
-    let error = groups.merge_batch(&state, &indices, GROUPS).unwrap_err().strip_backtrace();
-    assert!(error.contains("approx_top_k_accumulate: the state is a count of text items with capacity 99"), "{error}");
+    let error = groups
+        .merge_batch(&state, &indices, GROUPS)
+        .unwrap_err()
+        .strip_backtrace();
+    assert!(
+        error.contains("approx_top_k_accumulate: the state is a count of text items with capacity 99"),
+        "{error}"
+    );
 }
 
 #[test]
 fn damaged_states_are_errors_and_no_panics() {
     let call = accumulate(Layout::Utf8, false);
-    let rows: Vec<Row> =
-        (0..40).map(|i| Row { group: 0, item: Some(i), weight: None, filter: None }).collect();
+    let rows: Vec<Row> = (0..40)
+        .map(|i| Row {
+            group: 0,
+            item: Some(i),
+            weight: None,
+            filter: None,
+        })
+        .collect();
     let mut groups = call.create_groups_accumulator().unwrap();
     update(groups.as_mut(), Layout::Utf8, false, false, &rows);
     let state = groups.state(EmitTo::First(1)).unwrap();
     let good = state[0].as_binary_view().value(0).to_vec();
     for length in 0..good.len() {
-        let cut = ScalarValue::BinaryView(Some(good[..length].to_vec())).to_array().unwrap();
+        let cut = ScalarValue::BinaryView(Some(good[..length].to_vec()))
+            .to_array()
+            .unwrap();
         let mut groups = call.create_groups_accumulator().unwrap();
         let error = groups.merge_batch(&[cut], &[0], 1).unwrap_err().strip_backtrace();
         assert!(error.contains("approx_top_k_accumulate: not a sketch: "), "{error}");
@@ -329,7 +386,10 @@ fn damaged_states_are_errors_and_no_panics() {
 fn a_wrong_literal_is_found_before_the_first_row() {
     let wrong = call("approx_top_k", Layout::Utf8, false, 0);
     let error = wrong.create_accumulator().unwrap_err().strip_backtrace();
-    assert!(error.contains("approx_top_k: k must be a literal whole number from 1 to 131072, not 0"), "{error}");
+    assert!(
+        error.contains("approx_top_k: k must be a literal whole number from 1 to 131072, not 0"),
+        "{error}"
+    );
     let grouped = wrong.create_groups_accumulator().map(|_| ()).unwrap_err();
     assert_eq!(grouped.strip_backtrace(), error);
     assert_eq!(hitters_functions::cost_of(&wrong), None);
@@ -349,7 +409,13 @@ fn every_function_has_a_page_with_its_arguments_and_an_example() {
         .collect::<Vec<_>>();
     assert_eq!(pages.len(), 17);
     for (name, page) in pages {
-        let arguments: Vec<&str> = page.arguments.as_ref().unwrap().iter().map(|(name, _)| name.as_str()).collect();
+        let arguments: Vec<&str> = page
+            .arguments
+            .as_ref()
+            .unwrap()
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         assert_eq!(page.syntax_example, format!("{name}({})", arguments.join(", ")));
         assert!(page.sql_example.unwrap().contains(&name), "{name}");
     }

@@ -74,7 +74,12 @@ impl TableSpec for NoSpec {
 }
 
 fn table() -> Arc<Table> {
-    Arc::new(Table { name: "events".into(), columns: vec![], spec: Arc::new(NoSpec), span: None })
+    Arc::new(Table {
+        name: "events".into(),
+        columns: vec![],
+        spec: Arc::new(NoSpec),
+        span: None,
+    })
 }
 
 fn source_schema() -> SchemaRef {
@@ -96,12 +101,28 @@ pub enum Query {
 }
 
 fn function(name: &str) -> Arc<AggregateUDF> {
-    hitters_functions::aggregate_functions().into_iter().find(|f| f.name() == name).expect("a function of the crate")
+    hitters_functions::aggregate_functions()
+        .into_iter()
+        .find(|f| f.name() == name)
+        .expect("a function of the crate")
 }
 
-fn aggregate(udaf: Arc<AggregateUDF>, arguments: Vec<Arc<dyn PhysicalExpr>>, name: &str, commutative: bool) -> Aggregate {
-    let function = AggregateExprBuilder::new(udaf, arguments).schema(source_schema()).alias(name).build().unwrap();
-    Aggregate { function: Arc::new(function), filter: None, commutative }
+fn aggregate(
+    udaf: Arc<AggregateUDF>,
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    name: &str,
+    commutative: bool,
+) -> Aggregate {
+    let function = AggregateExprBuilder::new(udaf, arguments)
+        .schema(source_schema())
+        .alias(name)
+        .build()
+        .unwrap();
+    Aggregate {
+        function: Arc::new(function),
+        filter: None,
+        commutative,
+    }
 }
 
 /// source -> window -> sink.
@@ -117,23 +138,44 @@ pub fn plan(window: Window, query: Query) -> Plan {
                 aggregate(max_udaf(), vec![weight], "max", true),
             ],
         ),
-        Query::Sketch => {
-            (false, vec![aggregate(function("approx_top_k_accumulate"), vec![item.clone(), lit(16i64)], "sketch", false)])
-        }
+        Query::Sketch => (
+            false,
+            vec![aggregate(
+                function("approx_top_k_accumulate"),
+                vec![item.clone(), lit(16i64)],
+                "sketch",
+                false,
+            )],
+        ),
         Query::SketchByItem => {
             let arguments = vec![item.clone(), weight, lit(8i64)];
-            (true, vec![aggregate(function("approx_top_sum_accumulate"), arguments, "sketch", false)])
+            (
+                true,
+                vec![aggregate(
+                    function("approx_top_sum_accumulate"),
+                    arguments,
+                    "sketch",
+                    false,
+                )],
+            )
         }
     };
     let mut fields = vec![];
     let mut keys = vec![];
     if by_item {
         fields.push(Field::new("item", DataType::Utf8View, true));
-        keys.push(NamedExpr { expr: item, name: "item".into() });
+        keys.push(NamedExpr {
+            expr: item,
+            name: "item".into(),
+        });
     }
     fields.push(Field::new("window", DataType::Struct(window_fields()), false));
     let position = keys.len();
-    fields.extend(aggregates.iter().map(|a| a.function.field().as_ref().clone().with_nullable(true)));
+    fields.extend(
+        aggregates
+            .iter()
+            .map(|a| a.function.field().as_ref().clone().with_nullable(true)),
+    );
     let output: SchemaRef = Arc::new(Schema::new(fields));
     let source = SourceNode {
         table: table(),
@@ -143,8 +185,18 @@ pub fn plan(window: Window, query: Query) -> Plan {
         watermark: None,
         output: vec![0, 1],
     };
-    let window = WindowNode { window, position, keys, aggregates };
-    let node = |kind, inputs, schema: &SchemaRef| Node { kind, inputs, schema: schema.clone(), span: None };
+    let window = WindowNode {
+        window,
+        position,
+        keys,
+        aggregates,
+    };
+    let node = |kind, inputs, schema: &SchemaRef| Node {
+        kind,
+        inputs,
+        schema: schema.clone(),
+        span: None,
+    };
     Plan {
         nodes: vec![
             node(NodeKind::Source(source), vec![], &schema),
@@ -253,9 +305,19 @@ pub fn run(window: Window, query: Query, log: &Log, schedule: Schedule) -> Outco
     let metrics = Arc::new(metrics(workers, log.len()));
     let start = |random: &mut Random| {
         let graph = Arc::new(Graph::new(plan(window, query)).unwrap());
-        let owned: Vec<Owned> = (0..log.len()).map(|p| Owned { partition: p, source: 0, number: p as i32 }).collect();
+        let owned: Vec<Owned> = (0..log.len())
+            .map(|p| Owned {
+                partition: p,
+                source: 0,
+                number: p as i32,
+            })
+            .collect();
         let worker = |number: usize, random: &mut Random| {
-            let mine: Vec<Owned> = owned.iter().copied().filter(|o| o.partition % workers == number).collect();
+            let mine: Vec<Owned> = owned
+                .iter()
+                .copied()
+                .filter(|o| o.partition % workers == number)
+                .collect();
             let reader = MemoryReader {
                 log: log.clone(),
                 positions: positions.clone(),
@@ -264,17 +326,35 @@ pub fn run(window: Window, query: Query, log: &Log, schedule: Schedule) -> Outco
                 random: Random(random.below(u64::MAX)),
                 longest: schedule.longest,
             };
-            let patience = Patience { idle_timeout: Duration::MAX, idle_close: None };
+            let patience = Patience {
+                idle_timeout: Duration::MAX,
+                idle_close: None,
+            };
             let parts = (graph.clone(), frontier.clone(), metrics.clone());
-            let worker = Worker::new(number, parts, patience, mine, vec![Some(Box::new(reader))], &owned, Duration::ZERO);
+            let worker = Worker::new(
+                number,
+                parts,
+                patience,
+                mine,
+                vec![Some(Box::new(reader))],
+                &owned,
+                Duration::ZERO,
+            );
             (worker, VecDeque::new(), false)
         };
         let workers_now = (0..workers).map(|number| worker(number, random)).collect();
-        Running { workers: workers_now, finisher: Finisher::new(graph, metrics.clone(), workers, &sink).unwrap() }
+        Running {
+            workers: workers_now,
+            finisher: Finisher::new(graph, metrics.clone(), workers, &sink).unwrap(),
+        }
     };
     let mut running = start(&mut random);
     let mut largest_state = 0;
-    while running.workers.iter().any(|(_, queue, finished)| !finished || !queue.is_empty()) {
+    while running
+        .workers
+        .iter()
+        .any(|(_, queue, finished)| !finished || !queue.is_empty())
+    {
         let number = random.below(workers as u64) as usize;
         let (worker, queue, finished) = &mut running.workers[number];
         if random.below(2) == 0 && !*finished {
@@ -301,7 +381,9 @@ pub fn run(window: Window, query: Query, log: &Log, schedule: Schedule) -> Outco
 /// Delivers what is under way, saves, and loads into fresh parts.
 fn restart(mut old: Running, mut new: Running) -> Running {
     for (_, queue, _) in &mut old.workers {
-        queue.drain(..).for_each(|message| old.finisher.handle(message).unwrap());
+        queue
+            .drain(..)
+            .for_each(|message| old.finisher.handle(message).unwrap());
     }
     for ((old, _, _), (new, _, _)) in old.workers.iter_mut().zip(&mut new.workers) {
         new.load(&old.save().unwrap()).unwrap();

@@ -32,7 +32,11 @@ impl Columns {
     /// DataFusion's analyzer counts the same.
     pub fn new(function: &str, items: &ArrayRef, weights: Option<&ArrayRef>) -> Result<Self> {
         let wanted = argument::item(function, items.data_type())?;
-        let items = if *items.data_type() == wanted { items.clone() } else { cast(items, &wanted)? };
+        let items = if *items.data_type() == wanted {
+            items.clone()
+        } else {
+            cast(items, &wanted)?
+        };
         let weights = weights.map(|weights| Self::weights(function, weights)).transpose()?;
         Ok(Self { items, weights })
     }
@@ -60,8 +64,20 @@ impl Columns {
     /// The buffers that long views point into; [`Columns::batch`] borrows them.
     pub fn buffers(&self) -> Vec<&[u8]> {
         match self.items.data_type() {
-            DataType::Utf8View => self.items.as_string_view().data_buffers().iter().map(|b| b.as_slice()).collect(),
-            DataType::BinaryView => self.items.as_binary_view().data_buffers().iter().map(|b| b.as_slice()).collect(),
+            DataType::Utf8View => self
+                .items
+                .as_string_view()
+                .data_buffers()
+                .iter()
+                .map(|b| b.as_slice())
+                .collect(),
+            DataType::BinaryView => self
+                .items
+                .as_binary_view()
+                .data_buffers()
+                .iter()
+                .map(|b| b.as_slice())
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -72,24 +88,45 @@ impl Columns {
             DataType::Int64 => Items::Int64(self.items.as_primitive::<Int64Type>().values()),
             DataType::Utf8 => {
                 let array = self.items.as_string::<i32>();
-                Items::Offsets { offsets: array.value_offsets(), bytes: array.value_data() }
+                Items::Offsets {
+                    offsets: array.value_offsets(),
+                    bytes: array.value_data(),
+                }
             }
             DataType::Binary => {
                 let array = self.items.as_binary::<i32>();
-                Items::Offsets { offsets: array.value_offsets(), bytes: array.value_data() }
+                Items::Offsets {
+                    offsets: array.value_offsets(),
+                    bytes: array.value_data(),
+                }
             }
             DataType::LargeUtf8 => {
                 let array = self.items.as_string::<i64>();
-                Items::LargeOffsets { offsets: array.value_offsets(), bytes: array.value_data() }
+                Items::LargeOffsets {
+                    offsets: array.value_offsets(),
+                    bytes: array.value_data(),
+                }
             }
             DataType::LargeBinary => {
                 let array = self.items.as_binary::<i64>();
-                Items::LargeOffsets { offsets: array.value_offsets(), bytes: array.value_data() }
+                Items::LargeOffsets {
+                    offsets: array.value_offsets(),
+                    bytes: array.value_data(),
+                }
             }
-            DataType::Utf8View => Items::Views { views: self.items.as_string_view().views(), buffers },
-            DataType::BinaryView => Items::Views { views: self.items.as_binary_view().views(), buffers },
+            DataType::Utf8View => Items::Views {
+                views: self.items.as_string_view().views(),
+                buffers,
+            },
+            DataType::BinaryView => Items::Views {
+                views: self.items.as_binary_view().views(),
+                buffers,
+            },
             other => return internal_err!("a column of {other} came where text, bytes or BIGINT was promised"),
         };
-        Ok(Batch { items, weights: self.weights.as_ref().map(|weights| weights.values().as_ref()) })
+        Ok(Batch {
+            items,
+            weights: self.weights.as_ref().map(|weights| weights.values().as_ref()),
+        })
     }
 }

@@ -129,7 +129,11 @@ mod tests {
         let mut grouping = Grouping::default();
         assert_eq!(grouping.visit(&[0, 1, 0], 2, None, |_, _| Err(())), Err(()));
         let mut seen = Vec::new();
-        grouping.visit(&[1, 1, 0], 2, None, |g, rows| Ok::<_, ()>(seen.push((g, rows.to_vec())))).unwrap();
+        grouping
+            .visit(&[1, 1, 0], 2, None, |g, rows| {
+                Ok::<_, ()>(seen.push((g, rows.to_vec())))
+            })
+            .unwrap();
         assert_eq!(seen, [(1, vec![0, 1]), (0, vec![2])]);
     }
 }

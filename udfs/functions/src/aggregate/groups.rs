@@ -28,7 +28,12 @@ pub(super) struct Groups<S: Summary> {
 
 impl<S: Summary> Groups<S> {
     pub fn new(summary: S) -> Self {
-        Self { summary, cells: Vec::new(), bytes: 0, grouping: Grouping::default() }
+        Self {
+            summary,
+            cells: Vec::new(),
+            bytes: 0,
+            grouping: Grouping::default(),
+        }
     }
 
     fn cell_size(summary: &S, cell: &Cell<S::Sketch>) -> usize {
@@ -56,7 +61,11 @@ impl<S: Summary> Groups<S> {
         self.bytes = match emit_to {
             EmitTo::All => 0,
             EmitTo::First(_) => {
-                self.bytes - taken.iter().map(|cell| Self::cell_size(&self.summary, cell)).sum::<usize>()
+                self.bytes
+                    - taken
+                        .iter()
+                        .map(|cell| Self::cell_size(&self.summary, cell))
+                        .sum::<usize>()
             }
         };
         taken
@@ -77,7 +86,12 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
-        let Self { summary, cells, bytes, grouping } = self;
+        let Self {
+            summary,
+            cells,
+            bytes,
+            grouping,
+        } = self;
         if cells.len() < total_num_groups {
             cells.resize_with(total_num_groups, || None);
         }
@@ -91,10 +105,14 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
         let buffers = columns.buffers();
         let batch = columns.batch(&buffers)?;
         grouping.visit(group_indices, total_num_groups, fate.counted.as_ref(), |group, rows| {
-            Self::change((summary, cells, bytes), group, |cell| summary.update(cell, &batch, Rows::Indices(rows)))
+            Self::change((summary, cells, bytes), group, |cell| {
+                summary.update(cell, &batch, Rows::Indices(rows))
+            })
         })?;
         for row in fate.skipped.iter().flat_map(|skipped| skipped.set_indices()) {
-            Self::change((summary, cells, bytes), group_indices[row], |cell| summary.skip(cell, 1))?;
+            Self::change((summary, cells, bytes), group_indices[row], |cell| {
+                summary.skip(cell, 1)
+            })?;
         }
         Ok(())
     }
@@ -102,7 +120,9 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let cells = self.take(emit_to);
         // Each sketch is dropped as soon as its result stands.
-        self.summary.output().array(cells.into_iter().map(|cell| self.summary.finish(&cell)))
+        self.summary
+            .output()
+            .array(cells.into_iter().map(|cell| self.summary.finish(&cell)))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -114,13 +134,10 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
         Ok(vec![Arc::new(states.finish())])
     }
 
-    fn merge_batch(
-        &mut self,
-        states: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        let Self { summary, cells, bytes, .. } = self;
+    fn merge_batch(&mut self, states: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+        let Self {
+            summary, cells, bytes, ..
+        } = self;
         let [states] = states else {
             return internal_err!("{} has one state column, not {}", summary.function(), states.len());
         };
@@ -130,7 +147,11 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
         let columns = Columns::new(summary.function(), states, None)?;
         let buffers = columns.buffers();
         let batch = columns.batch(&buffers)?;
-        for (row, group) in group_indices.iter().enumerate().filter(|(row, _)| states.is_valid(*row)) {
+        for (row, group) in group_indices
+            .iter()
+            .enumerate()
+            .filter(|(row, _)| states.is_valid(*row))
+        {
             Self::change((summary, cells, bytes), *group, |cell| {
                 summary.merge_bytes(cell, batch.items.bytes(row).unwrap_or_default())
             })?;
@@ -138,11 +159,7 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
         Ok(())
     }
 
-    fn convert_to_state(
-        &self,
-        arguments: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(&self, arguments: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let columns = self.summary.columns(arguments)?;
         let fate = Fate::new(columns.nulls(), opt_filter);
         let buffers = columns.buffers();
@@ -161,9 +178,6 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self)
-            + self.bytes
-            + self.cells.capacity() * size_of::<Cell<S::Sketch>>()
-            + self.grouping.size()
+        size_of_val(self) + self.bytes + self.cells.capacity() * size_of::<Cell<S::Sketch>>() + self.grouping.size()
     }
 }

@@ -199,7 +199,10 @@ impl<D: Definition> SketchAggregate<D> {
     fn summary(&self, call: &AccumulatorArgs<'_>) -> Result<D::Summary> {
         if call.is_distinct {
             let hint = "every item would count once; drop DISTINCT";
-            return Err(plan_error(self.definition.name(), format!("DISTINCT has no meaning here ({hint})")));
+            return Err(plan_error(
+                self.definition.name(),
+                format!("DISTINCT has no meaning here ({hint})"),
+            ));
         }
         let types: Vec<DataType> = call.expr_fields.iter().map(|field| field.data_type().clone()).collect();
         let types = self.definition.coerce(&types)?;
@@ -231,7 +234,11 @@ impl<D: Definition> AggregateUDFImpl for SketchAggregate<D> {
     }
 
     fn state_fields(&self, call: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format_state_name(call.name, "sketch"), DataType::BinaryView, true))])
+        Ok(vec![Arc::new(Field::new(
+            format_state_name(call.name, "sketch"),
+            DataType::BinaryView,
+            true,
+        ))])
     }
 
     fn accumulator(&self, call: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {

@@ -21,12 +21,22 @@ impl Fate {
         let passed = passed.filter(|passed| passed.count_set_bits() < passed.len());
         let valid = nulls.map(NullBuffer::into_inner);
         match (passed, valid) {
-            (None, None) => Self { counted: None, skipped: None },
-            (Some(passed), None) => Self { counted: Some(passed), skipped: None },
-            (None, Some(valid)) => Self { skipped: Some(!&valid), counted: Some(valid) },
-            (Some(passed), Some(valid)) => {
-                Self { counted: Some(&passed & &valid), skipped: Some(&passed & &!&valid) }
-            }
+            (None, None) => Self {
+                counted: None,
+                skipped: None,
+            },
+            (Some(passed), None) => Self {
+                counted: Some(passed),
+                skipped: None,
+            },
+            (None, Some(valid)) => Self {
+                skipped: Some(!&valid),
+                counted: Some(valid),
+            },
+            (Some(passed), Some(valid)) => Self {
+                counted: Some(&passed & &valid),
+                skipped: Some(&passed & &!&valid),
+            },
         }
     }
 }

@@ -63,7 +63,9 @@ impl<S: Summary> Accumulator for Single<S> {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::BinaryView(self.cell.as_ref().map(|sketch| self.summary.save(sketch)))])
+        Ok(vec![ScalarValue::BinaryView(
+            self.cell.as_ref().map(|sketch| self.summary.save(sketch)),
+        )])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
@@ -74,7 +76,8 @@ impl<S: Summary> Accumulator for Single<S> {
         let buffers = columns.buffers();
         let batch = columns.batch(&buffers)?;
         for row in (0..states.len()).filter(|row| states.is_valid(*row)) {
-            self.summary.merge_bytes(&mut self.cell, batch.items.bytes(row).unwrap_or_default())?;
+            self.summary
+                .merge_bytes(&mut self.cell, batch.items.bytes(row).unwrap_or_default())?;
         }
         Ok(())
     }

@@ -21,7 +21,10 @@ use crate::scalar::{Arguments, Function, scalar};
 
 /// All functions of this family.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    [PathFunction::All, PathFunction::FirstString, PathFunction::First].into_iter().map(scalar).collect()
+    [PathFunction::All, PathFunction::FirstString, PathFunction::First]
+        .into_iter()
+        .map(scalar)
+        .collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,11 +41,19 @@ impl PathFunction {
     fn path(&self, literal: &ScalarValue) -> Result<JpQuery> {
         let name = self.name();
         let Some(Some(path)) = literal.try_as_str() else {
-            return Err(plan_error(name, format!("the path must be a TEXT literal, not {literal}")));
+            return Err(plan_error(
+                name,
+                format!("the path must be a TEXT literal, not {literal}"),
+            ));
         };
         parse_json_path(path).map_err(|error| {
             let error = error.to_string();
-            let reason = error.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+            let reason = error
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ");
             let hint = "a path looks like '$.store.books[0].title' or '$..price'; see RFC 9535";
             plan_error(name, format!("'{path}' is no JSONPath ({hint}): {reason}"))
         })
@@ -52,7 +63,9 @@ impl PathFunction {
 /// The parts of a document that a path leads to.
 fn matches<'a>(path: &JpQuery, document: &'a Value) -> Vec<&'a Value> {
     // The error is a query that ends in a value of its own making, which leads to no part of the document.
-    js_path_process(path, document).map(|parts| parts.into_iter().map(|part| part.val()).collect()).unwrap_or_default()
+    js_path_process(path, document)
+        .map(|parts| parts.into_iter().map(|part| part.val()).collect())
+        .unwrap_or_default()
 }
 
 impl Function for PathFunction {
@@ -67,7 +80,10 @@ impl Function for PathFunction {
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let name = self.name();
         argument::count(name, &["json", "path"], types)?;
-        Ok(vec![argument::text(name, "json", &types[0])?, argument::text(name, "path", &types[1])?])
+        Ok(vec![
+            argument::text(name, "json", &types[0])?,
+            argument::text(name, "path", &types[1])?,
+        ])
     }
 
     fn returns(&self) -> DataType {
@@ -108,7 +124,11 @@ impl Function for PathFunction {
             }
             PathFunction::First => Arc::new(
                 documents
-                    .map(|document| matches(&path, document.as_ref()?).first().and_then(|part| part.to_text()))
+                    .map(|document| {
+                        matches(&path, document.as_ref()?)
+                            .first()
+                            .and_then(|part| part.to_text())
+                    })
                     .collect::<StringViewArray>(),
             ),
             PathFunction::FirstString => Arc::new(
@@ -143,7 +163,10 @@ impl Function for PathFunction {
         manual::json_page(description, syntax)
             .with_sql_example(example)
             .with_argument("json", "TEXT that holds JSON.")
-            .with_argument("path", "Literal TEXT: a JSONPath (RFC 9535), such as `$.items[*].item`.")
+            .with_argument(
+                "path",
+                "Literal TEXT: a JSONPath (RFC 9535), such as `$.items[*].item`.",
+            )
             .with_related_udf("json_get")
             .build()
     }

@@ -217,7 +217,10 @@ mod tests {
 
     #[test]
     fn the_last_member_of_a_name_counts_at_the_place_of_the_first() {
-        assert_eq!(Value::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap().to_text().unwrap(), r#"{"a":3,"b":2}"#);
+        assert_eq!(
+            Value::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap().to_text().unwrap(),
+            r#"{"a":3,"b":2}"#
+        );
     }
 
     #[test]

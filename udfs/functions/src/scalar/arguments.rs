@@ -31,10 +31,17 @@ impl Arguments {
                 }
                 ColumnarValue::Scalar(value) => (value.to_array()?, true),
             };
-            let values = if values.data_type() == wanted { values } else { cast(&values, wanted)? };
+            let values = if values.data_type() == wanted {
+                values
+            } else {
+                cast(&values, wanted)?
+            };
             Ok(Column { values, literal })
         });
-        Ok(Self { columns: columns.collect::<Result<_>>()?, rows })
+        Ok(Self {
+            columns: columns.collect::<Result<_>>()?,
+            rows,
+        })
     }
 
     /// Number of rows.

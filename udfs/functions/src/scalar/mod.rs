@@ -87,13 +87,20 @@ impl<F: Function> ScalarUDFImpl for Scalar<F> {
         self.function.check(args.scalar_arguments)?;
         let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let nullable = self.function.nullable() || args.arg_fields.iter().any(|field| field.is_nullable());
-        Ok(Arc::new(Field::new(self.function.name(), self.return_type(&types)?, nullable)))
+        Ok(Arc::new(Field::new(
+            self.function.name(),
+            self.return_type(&types)?,
+            nullable,
+        )))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         // A volatile function sees the whole batch even if all its arguments are literals.
         let once = self.function.volatility() != Volatility::Volatile
-            && args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+            && args
+                .args
+                .iter()
+                .all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let rows = if once { 1 } else { args.number_rows };
         let types: Vec<DataType> = args.args.iter().map(ColumnarValue::data_type).collect();
         let arguments = Arguments::new(args.args, &self.function.coerce(&types)?, rows)?;

@@ -15,7 +15,11 @@ pub(crate) struct Sketches<'a, S> {
 impl<'a, S> Sketches<'a, S> {
     /// The sketches of a call; `read` makes one of its bytes.
     pub fn new(arguments: &'a Arguments, read: fn(&[u8]) -> Result<S>) -> Self {
-        Self { arguments, read, last: None }
+        Self {
+            arguments,
+            read,
+            last: None,
+        }
     }
 
     /// The sketch of a row; `None` for NULL.

@@ -37,7 +37,10 @@ impl Definition for Accumulate {
         match self.measure {
             Measure::Count => {
                 argument::count(name, &["item", "max_items"], types)?;
-                Ok(vec![argument::item(name, &types[0])?, argument::integer(name, "max_items", &types[1])?])
+                Ok(vec![
+                    argument::item(name, &types[0])?,
+                    argument::integer(name, "max_items", &types[1])?,
+                ])
             }
             Measure::Sum => {
                 argument::count(name, &["item", "weight", "max_items"], types)?;

@@ -37,7 +37,10 @@ impl Definition for Answer {
         match self.measure {
             Measure::Count => {
                 argument::count(name, &["item", "k"], types)?;
-                Ok(vec![argument::item(name, &types[0])?, argument::integer(name, "k", &types[1])?])
+                Ok(vec![
+                    argument::item(name, &types[0])?,
+                    argument::integer(name, "k", &types[1])?,
+                ])
             }
             Measure::Sum => {
                 argument::count(name, &["item", "weight", "k"], types)?;

@@ -49,7 +49,10 @@ struct Bins {
 
 impl Bins {
     fn new(arguments: &Arguments, bin: usize) -> Self {
-        let mut bins = Self { of_row: Vec::with_capacity(arguments.rows()), first_row: Vec::new() };
+        let mut bins = Self {
+            of_row: Vec::with_capacity(arguments.rows()),
+            first_row: Vec::new(),
+        };
         let mut numbers: HashMap<Option<&[u8]>, usize> = HashMap::new();
         let mut last = None;
         for row in 0..arguments.rows() {
@@ -124,7 +127,9 @@ impl Function for Batch {
             capacity: argument::positive(name, "max_items", Some(&max_items), MAX_CAPACITY)?,
             k: None,
         };
-        let weights = (self.measure == Measure::Sum).then(|| arguments.column(1)).transpose()?;
+        let weights = (self.measure == Measure::Sum)
+            .then(|| arguments.column(1))
+            .transpose()?;
         let columns = Columns::new(name, &arguments.column(0)?, weights.as_ref())?;
         let bins = Bins::new(arguments, bin);
         let mut cells: Vec<Cell<_>> = bins.first_row.iter().map(|_| None).collect();
@@ -141,7 +146,9 @@ impl Function for Batch {
         let mut sketches = BinaryViewBuilder::with_capacity(arguments.rows());
         let mut next = bins.first_row.iter().zip(&cells).peekable();
         for row in 0..arguments.rows() {
-            let sketch = next.next_if(|(first, _)| **first == row).and_then(|(_, cell)| cell.as_ref());
+            let sketch = next
+                .next_if(|(first, _)| **first == row)
+                .and_then(|(_, cell)| cell.as_ref());
             sketches.append_option(sketch.map(|sketch| summary.save(sketch)));
         }
         let sketches = sketches.finish();
@@ -167,9 +174,12 @@ impl Function for Batch {
             .with_argument("item", manual::ITEM)
             .with_argument("weight", manual::WEIGHT),
         };
-        page.with_argument("bin", "TEXT: the pane and the group of the row in full, so that no sketch straddles two windows.")
-            .with_argument("max_items", manual::MAX_ITEMS)
-            .with_related_udf("approx_top_k_combine")
-            .build()
+        page.with_argument(
+            "bin",
+            "TEXT: the pane and the group of the row in full, so that no sketch straddles two windows.",
+        )
+        .with_argument("max_items", manual::MAX_ITEMS)
+        .with_related_udf("approx_top_k_combine")
+        .build()
     }
 }

@@ -30,7 +30,10 @@ impl Function for CountEstimate {
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         argument::count(NAME, &["sketch", "item"], types)?;
-        Ok(vec![argument::sketch(NAME, &types[0])?, argument::item(NAME, &types[1])?])
+        Ok(vec![
+            argument::sketch(NAME, &types[0])?,
+            argument::item(NAME, &types[1])?,
+        ])
     }
 
     fn returns(&self) -> DataType {

@@ -30,7 +30,10 @@ impl Function for TopKEstimate {
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         argument::count(NAME, &["sketch", "k"], types)?;
-        Ok(vec![argument::sketch(NAME, &types[0])?, argument::integer(NAME, "k", &types[1])?])
+        Ok(vec![
+            argument::sketch(NAME, &types[0])?,
+            argument::integer(NAME, "k", &types[1])?,
+        ])
     }
 
     fn returns(&self) -> DataType {

@@ -29,7 +29,10 @@ impl Function for HeavyHitters {
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         argument::count(NAME, &["sketch", "phi"], types)?;
-        Ok(vec![argument::sketch(NAME, &types[0])?, argument::share(NAME, "phi", &types[1])?])
+        Ok(vec![
+            argument::sketch(NAME, &types[0])?,
+            argument::share(NAME, "phi", &types[1])?,
+        ])
     }
 
     fn returns(&self) -> DataType {
@@ -51,7 +54,9 @@ impl Function for HeavyHitters {
             let (Some(sketch), false) = (sketches.row(row)?, arguments.is_null(1, row)) else {
                 return Ok(None);
             };
-            let answer = sketch.heavy_hitters(arguments.number(1, row)).map_err(|error| run_error(NAME, error))?;
+            let answer = sketch
+                .heavy_hitters(arguments.number(1, row))
+                .map_err(|error| run_error(NAME, error))?;
             Ok(Some(Value::Answer(answer.to_json())))
         }))
     }

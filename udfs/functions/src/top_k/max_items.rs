@@ -28,7 +28,10 @@ impl Function for MaxItems {
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         argument::count(NAME, &["epsilon", "delta"], types)?;
-        Ok(vec![argument::share(NAME, "epsilon", &types[0])?, argument::share(NAME, "delta", &types[1])?])
+        Ok(vec![
+            argument::share(NAME, "epsilon", &types[0])?,
+            argument::share(NAME, "delta", &types[1])?,
+        ])
     }
 
     fn returns(&self) -> DataType {
@@ -45,7 +48,9 @@ impl Function for MaxItems {
             }
         }
         let [epsilon, delta] = values;
-        hitters_sketch::max_items(epsilon, delta).map(drop).map_err(|error| plan_error(NAME, error))
+        hitters_sketch::max_items(epsilon, delta)
+            .map(drop)
+            .map_err(|error| plan_error(NAME, error))
     }
 
     fn evaluate(&self, arguments: &Arguments) -> Result<ArrayRef> {

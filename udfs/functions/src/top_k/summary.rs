@@ -43,7 +43,11 @@ impl Summary for RowSummary {
     }
 
     fn output(&self) -> Output {
-        if self.k.is_some() { Output::Answer } else { Output::Sketch }
+        if self.k.is_some() {
+            Output::Answer
+        } else {
+            Output::Sketch
+        }
     }
 
     fn columns(&self, arguments: &[ArrayRef]) -> Result<Columns> {
@@ -73,9 +77,15 @@ impl Summary for RowSummary {
         if (sketch.kind(), sketch.measure(), sketch.capacity()) != (self.kind, self.measure, self.capacity) {
             let (kind, measure, capacity) = (sketch.kind(), sketch.measure(), sketch.capacity());
             let found = format!("a {measure} of {kind} items with capacity {capacity}");
-            let wanted = format!("a {} of {} items with capacity {}", self.measure, self.kind, self.capacity);
+            let wanted = format!(
+                "a {} of {} items with capacity {}",
+                self.measure, self.kind, self.capacity
+            );
             let hint = "the query has changed since; start it without that state";
-            return Err(run_error(self.function, format!("the state is {found}, not {wanted} ({hint})")));
+            return Err(run_error(
+                self.function,
+                format!("the state is {found}, not {wanted} ({hint})"),
+            ));
         }
         Ok(sketch)
     }
