@@ -13,7 +13,7 @@ fn is_number(plan: &LogicalPlan, column: &Column) -> bool {
         LogicalPlan::SubqueryAlias(alias) => {
             is_number(&alias.input, &Column::from(alias.input.schema().qualified_field(index)))
         }
-        LogicalPlan::Projection(projection) => match projection.expr.get(index).map(Expr::clone).map(Expr::unalias) {
+        LogicalPlan::Projection(projection) => match projection.expr.get(index).cloned().map(Expr::unalias) {
             Some(Expr::Column(inner)) => is_number(&projection.input, &inner),
             _ => false,
         },
