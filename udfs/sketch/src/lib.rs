@@ -33,7 +33,7 @@ pub use sizing::{MAX_CAPACITY, bound_share, max_items, memory_bytes};
 pub use space_saving::SpaceSaving;
 pub use topk::TopK;
 
-// The promises once more, with prints of three bits instead of fifteen: clashes are the rule there.
+// The promises once more, with prints of five bits instead of fifteen: clashes are common there.
 #[cfg(test)]
 extern crate self as hitters_sketch;
 #[cfg(test)]

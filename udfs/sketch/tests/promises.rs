@@ -1,9 +1,19 @@
 //! What the sketch promises, on streams drawn by proptest: it shrinks what breaks and prints how to see it again.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::HashMap;
 
 use hitters_sketch::{ItemKind, Items, Measure, Rows, TopK};
 use proptest::prelude::*;
+
+/// How many streams each promise is tried on: `SKETCH_CASES`, or a default for every day.
+fn cases(default: u32) -> u32 {
+    std::env::var("SKETCH_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(default)
+}
 
 /// A row: an item of a small skewed universe, and a weight.
 type Row = (u32, u64);
@@ -38,7 +48,7 @@ fn long(seed: u64, n: usize, universe: u64) -> Vec<Row> {
 
 /// Short and long texts: every third item does not fit a view.
 fn text(item: u32) -> Vec<u8> {
-    if item % 3 == 0 {
+    if item.is_multiple_of(3) {
         format!("a rather long item, number {item}").into_bytes()
     } else {
         format!("i{item}").into_bytes()
@@ -134,17 +144,29 @@ fn check(sketch: &TopK, rows: &[Row]) {
         }
         if answer.exact {
             assert_eq!(answer.items.len(), k.min(sorted.len()));
-            assert!(answer.items.iter().all(|line| line.certain && line.lower == line.upper));
+            assert!(
+                answer
+                    .items
+                    .iter()
+                    .all(|line| line.certain && line.lower == line.upper)
+            );
         }
     }
     for phi in [0.001, 0.02, 0.3] {
         let answer = sketch.heavy_hitters(phi).unwrap();
-        let names: HashMap<String, bool> = answer.items.iter().map(|i| (i.item.to_text(), i.certain)).collect();
+        let names: HashMap<String, bool> = answer
+            .items
+            .iter()
+            .map(|i| (i.item.to_text(), i.certain))
+            .collect();
         for (item, f) in &by_name {
             let above = *f as f64 > phi * total as f64 * (1.0 + 1e-9);
             let below = (*f as f64) < phi * total as f64 * (1.0 - 1e-9);
             if answer.share.unwrap().complete && above {
-                assert!(names.contains_key(item), "{item} is above {phi} and missing");
+                assert!(
+                    names.contains_key(item),
+                    "{item} is above {phi} and missing"
+                );
             }
             assert!(
                 !(below && names.get(item) == Some(&true)),
@@ -169,7 +191,7 @@ fn built(kind: ItemKind, capacity: usize, rows: &[Row]) -> TopK {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(64), ..ProptestConfig::default() })]
 
     #[test]
     fn every_bound_holds_for_every_item(kind in kinds(), capacity in 1usize..40, rows in rows(3000)) {

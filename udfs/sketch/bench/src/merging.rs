@@ -43,12 +43,21 @@ fn copy(peer: &Ours) -> Ours {
 
 pub fn run(options: &Options) {
     println!("\n## Merge of two halves of zipf11, text, k = 100");
-    println!("| KB | peer | merge us | recall@1000 before, after | bytes KB | compact bytes KB |\n|---|---|---|---|---|---|");
+    println!(
+        "| KB | peer | merge us | recall@1000 before, after | bytes KB | compact bytes KB |\n|---|---|---|---|---|---|"
+    );
     for stream in options.streams(&["zipf11"]) {
         let half = stream.events.len() / 2;
         for budget in options.budget.map_or(vec![64, 256, 1024], |b| vec![b]) {
-            for maker in options.makers().iter().filter(|m| !m.name.contains("heavykeeper")) {
-                let Some((size, mut a)) = sized(maker, &stream, 100, budget * 1024, Keys::Views) else { continue };
+            for maker in options
+                .makers()
+                .iter()
+                .filter(|m| !m.name.contains("heavykeeper"))
+            {
+                let Some((size, mut a)) = sized(maker, &stream, 100, budget * 1024, Keys::Views)
+                else {
+                    continue;
+                };
                 let mut b = (maker.make)(100, size, Keys::Views);
                 feed(&mut *a, &stream, 0, half);
                 feed(&mut *b, &stream, half, stream.events.len());
@@ -56,10 +65,19 @@ pub fn run(options: &Options) {
                 let mut whole = (maker.make)(100, size, Keys::Views);
                 feed(&mut *whole, &stream, 0, stream.events.len());
                 let before = recall(&*whole);
-                let (time, compact) = match (a.as_any().downcast_ref::<Ours>(), b.as_any().downcast_ref::<Ours>()) {
+                let (time, compact) = match (
+                    a.as_any().downcast_ref::<Ours>(),
+                    b.as_any().downcast_ref::<Ours>(),
+                ) {
                     (Some(x), Some(y)) => {
                         let time = median(options.merges, || copy(x), |x| x.0.merge(&y.0).unwrap());
-                        (time, whole.as_any().downcast_ref::<Ours>().map(|w| w.0.to_compact_bytes(100).len()))
+                        (
+                            time,
+                            whole
+                                .as_any()
+                                .downcast_ref::<Ours>()
+                                .map(|w| w.0.to_compact_bytes(100).len()),
+                        )
                     }
                     _ => {
                         let start = cpu_time();
@@ -75,7 +93,9 @@ pub fn run(options: &Options) {
                     maker.name,
                     time.as_secs_f64() * 1e6,
                     recall(&*a),
-                    whole.bytes().map_or("-".into(), |b| format!("{:.1}", b as f64 / 1024.0)),
+                    whole
+                        .bytes()
+                        .map_or("-".into(), |b| format!("{:.1}", b as f64 / 1024.0)),
                     compact.map_or("-".into(), |b| format!("{:.1}", b as f64 / 1024.0)),
                 );
             }
@@ -86,8 +106,14 @@ pub fn run(options: &Options) {
     const PARTS: usize = 168;
     for stream in options.streams(&["drift"]) {
         let part = |i: usize| stream.events.len() * i / PARTS;
-        for maker in options.makers().iter().filter(|m| !m.name.contains("heavykeeper")) {
-            let Some((size, _)) = sized(maker, &stream, 100, 256 * 1024, Keys::Views) else { continue };
+        for maker in options
+            .makers()
+            .iter()
+            .filter(|m| !m.name.contains("heavykeeper"))
+        {
+            let Some((size, _)) = sized(maker, &stream, 100, 256 * 1024, Keys::Views) else {
+                continue;
+            };
             let mut merged: Option<Box<dyn Peer>> = None;
             let mut compact: Vec<Vec<u8>> = Vec::new();
             for i in 0..PARTS {
@@ -105,17 +131,34 @@ pub fn run(options: &Options) {
             }
             report(maker.name, &*merged.unwrap(), &stream);
             if !compact.is_empty() {
-                let sketches: Vec<TopK> = compact.iter().map(|bytes| TopK::from_bytes(bytes).unwrap()).collect();
+                let sketches: Vec<TopK> = compact
+                    .iter()
+                    .map(|bytes| TopK::from_bytes(bytes).unwrap())
+                    .collect();
                 let merge = |sketches: &[TopK]| {
                     let mut all = sketches[0].clone();
                     sketches[1..].iter().for_each(|s| all.merge(s).unwrap());
                     all
                 };
-                let time = median(options.merges.min(9).max(1), || (), |()| drop(std::hint::black_box(merge(&sketches))));
-                let read = median(9, || (), |()| {
-                    compact.iter().for_each(|bytes| drop(std::hint::black_box(TopK::from_bytes(bytes).unwrap())));
-                });
-                report("hitters TopK, compact", &Ours(merge(&sketches), Keys::Views), &stream);
+                let time = median(
+                    options.merges.min(9).max(1),
+                    || (),
+                    |()| drop(std::hint::black_box(merge(&sketches))),
+                );
+                let read = median(
+                    9,
+                    || (),
+                    |()| {
+                        compact.iter().for_each(|bytes| {
+                            drop(std::hint::black_box(TopK::from_bytes(bytes).unwrap()))
+                        });
+                    },
+                );
+                report(
+                    "hitters TopK, compact",
+                    &Ours(merge(&sketches), Keys::Views),
+                    &stream,
+                );
                 println!(
                     "\n168 compact sketches of {:.1} KB: read {:.1} ms, merged {:.1} ms",
                     compact.iter().map(Vec::len).sum::<usize>() as f64 / 168.0 / 1024.0,

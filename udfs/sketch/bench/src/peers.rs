@@ -53,50 +53,115 @@ pub struct Maker {
 }
 
 pub const MAKERS: &[Maker] = &[
-    Maker { name: "hitters TopK", make: |k, size, keys| Box::new(Ours(ours(k, size, keys), keys)), doubling: false, by_bytes: true, bounded: true },
-    Maker { name: "datasketches", make: |_, size, keys| match keys {
-        Keys::Integers => Box::new(DataInts(FrequentItemsSketch::new(size.max(8)).unwrap())),
-        _ => Box::new(DataTexts(FrequentItemsSketch::new(size.max(8)).unwrap())),
-    }, doubling: true, by_bytes: false, bounded: true },
-    Maker { name: "topk filtered", make: |_, size, keys| match keys {
-        Keys::Integers => Box::new(FilteredInts(topk::FilteredSpaceSaving::new(size))),
-        _ => Box::new(FilteredTexts(topk::FilteredSpaceSaving::new(size))),
-    }, doubling: false, by_bytes: false, bounded: true },
-    Maker { name: "Space-Saving (heap)", make: |_, size, keys| Box::new(Heap(SpaceSaving::new(kind(keys), Measure::Count, size.clamp(1, 1 << 20)).unwrap(), keys)), doubling: false, by_bytes: false, bounded: true },
-    Maker { name: "heavykeeper TopK", make: |k, size, keys| match keys {
-        Keys::Integers => Box::new(HeavyInts(heavykeeper::TopK::new(k, size, 2, 0.9))),
-        _ => Box::new(HeavyTexts(heavykeeper::TopK::new(k, size, 2, 0.9))),
-    }, doubling: false, by_bytes: false, bounded: false },
-    Maker { name: "heavykeeper Bucketed", make: |k, size, keys| match keys {
-        Keys::Integers => Box::new(BucketInts(heavykeeper::BucketedTopK::new(k, size, 4, 0.9))),
-        _ => Box::new(BucketTexts(heavykeeper::BucketedTopK::new(k, size, 4, 0.9))),
-    }, doubling: false, by_bytes: false, bounded: false },
-    Maker { name: "heavykeeper Cuckoo", make: |k, size, keys| match keys {
-        Keys::Integers => Box::new(CuckooInts(heavykeeper::CuckooTopK::new(k, size, 4, 0.9))),
-        _ => Box::new(CuckooTexts(heavykeeper::CuckooTopK::new(k, size, 4, 0.9))),
-    }, doubling: false, by_bytes: false, bounded: false },
+    Maker {
+        name: "hitters TopK",
+        make: |k, size, keys| Box::new(Ours(ours(k, size, keys), keys)),
+        doubling: false,
+        by_bytes: true,
+        bounded: true,
+    },
+    Maker {
+        name: "datasketches",
+        make: |_, size, keys| match keys {
+            Keys::Integers => Box::new(DataInts(FrequentItemsSketch::new(size.max(8)).unwrap())),
+            _ => Box::new(DataTexts(FrequentItemsSketch::new(size.max(8)).unwrap())),
+        },
+        doubling: true,
+        by_bytes: false,
+        bounded: true,
+    },
+    Maker {
+        name: "topk filtered",
+        make: |_, size, keys| match keys {
+            Keys::Integers => Box::new(FilteredInts(topk::FilteredSpaceSaving::new(size))),
+            _ => Box::new(FilteredTexts(topk::FilteredSpaceSaving::new(size))),
+        },
+        doubling: false,
+        by_bytes: false,
+        bounded: true,
+    },
+    Maker {
+        name: "Space-Saving (heap)",
+        make: |_, size, keys| {
+            Box::new(Heap(
+                SpaceSaving::new(kind(keys), Measure::Count, size.clamp(1, 1 << 20)).unwrap(),
+                keys,
+            ))
+        },
+        doubling: false,
+        by_bytes: false,
+        bounded: true,
+    },
+    Maker {
+        name: "heavykeeper TopK",
+        make: |k, size, keys| match keys {
+            Keys::Integers => Box::new(HeavyInts(heavykeeper::TopK::new(k, size, 2, 0.9))),
+            _ => Box::new(HeavyTexts(heavykeeper::TopK::new(k, size, 2, 0.9))),
+        },
+        doubling: false,
+        by_bytes: false,
+        bounded: false,
+    },
+    Maker {
+        name: "heavykeeper Bucketed",
+        make: |k, size, keys| match keys {
+            Keys::Integers => Box::new(BucketInts(heavykeeper::BucketedTopK::new(k, size, 4, 0.9))),
+            _ => Box::new(BucketTexts(heavykeeper::BucketedTopK::new(k, size, 4, 0.9))),
+        },
+        doubling: false,
+        by_bytes: false,
+        bounded: false,
+    },
+    Maker {
+        name: "heavykeeper Cuckoo",
+        make: |k, size, keys| match keys {
+            Keys::Integers => Box::new(CuckooInts(heavykeeper::CuckooTopK::new(k, size, 4, 0.9))),
+            _ => Box::new(CuckooTexts(heavykeeper::CuckooTopK::new(k, size, 4, 0.9))),
+        },
+        doubling: false,
+        by_bytes: false,
+        bounded: false,
+    },
 ];
 
 /// Not bounded in memory: only in the table of speeds.
-pub const EXACT: Maker = Maker { name: "exact hashbrown", make: |_, _, keys| match keys {
-    Keys::Integers => Box::new(ExactInts(Default::default())),
-    _ => Box::new(ExactTexts(Default::default())),
-}, doubling: false, by_bytes: true, bounded: true };
+pub const EXACT: Maker = Maker {
+    name: "exact hashbrown",
+    make: |_, _, keys| match keys {
+        Keys::Integers => Box::new(ExactInts(Default::default())),
+        _ => Box::new(ExactTexts(Default::default())),
+    },
+    doubling: false,
+    by_bytes: true,
+    bounded: true,
+};
 
 fn kind(keys: Keys) -> ItemKind {
-    if keys == Keys::Integers { ItemKind::Int64 } else { ItemKind::Text }
+    if keys == Keys::Integers {
+        ItemKind::Int64
+    } else {
+        ItemKind::Text
+    }
 }
 
 fn ours(k: usize, bytes: usize, keys: Keys) -> TopK {
     let sketch = TopK::with_memory(kind(keys), Measure::Count, k, bytes).unwrap();
-    match std::env::var("SKETCH_PATH").ok().and_then(|p| p.parse().ok()) {
+    match std::env::var("SKETCH_PATH")
+        .ok()
+        .and_then(|p| p.parse().ok())
+    {
         Some(path) => sketch.with_path(path),
         None => sketch,
     }
 }
 
 fn row(item: &Item, estimate: u64, lower: u64, upper: u64) -> Row {
-    Row { item: item.to_text(), estimate, lower, upper }
+    Row {
+        item: item.to_text(),
+        estimate,
+        lower,
+        upper,
+    }
 }
 
 pub struct Ours(pub TopK, pub Keys);
@@ -106,20 +171,38 @@ impl Peer for Ours {
         let buffers = [&s.bytes[..]];
         let items = match self.1 {
             Keys::Integers => Items::Int64(&s.integers),
-            Keys::Offsets => Items::Offsets { offsets: &s.offsets, bytes: &s.bytes },
-            Keys::Views => Items::Views { views: &s.views, buffers: &buffers },
+            Keys::Offsets => Items::Offsets {
+                offsets: &s.offsets,
+                bytes: &s.bytes,
+            },
+            Keys::Views => Items::Views {
+                views: &s.views,
+                buffers: &buffers,
+            },
         };
         self.0.update_batch(items, Rows::All(from..to), None);
     }
     fn top(&self, k: usize) -> Vec<Row> {
-        self.0.answer(k).unwrap().items.iter().map(|i| row(&i.item, i.estimate, i.lower, i.upper)).collect()
+        self.0
+            .answer(k)
+            .unwrap()
+            .items
+            .iter()
+            .map(|i| row(&i.item, i.estimate, i.lower, i.upper))
+            .collect()
     }
     fn bounds(&self, text: &str, integer: i64) -> Option<(u64, u64)> {
-        let e = if self.1 == Keys::Integers { self.0.estimate_i64(integer) } else { self.0.estimate(text.as_bytes()) };
+        let e = if self.1 == Keys::Integers {
+            self.0.estimate_i64(integer)
+        } else {
+            self.0.estimate(text.as_bytes())
+        };
         Some((e.lower, e.upper))
     }
     fn merge(&mut self, other: &dyn Peer) -> bool {
-        self.0.merge(&other.as_any().downcast_ref::<Self>().unwrap().0).unwrap();
+        self.0
+            .merge(&other.as_any().downcast_ref::<Self>().unwrap().0)
+            .unwrap();
         true
     }
     fn bytes(&self) -> Option<usize> {
@@ -146,21 +229,36 @@ impl Peer for Heap {
     }
     fn top(&self, k: usize) -> Vec<Row> {
         let answer = self.0.answer(k.min(self.0.capacity())).unwrap();
-        answer.items.iter().map(|i| row(&i.item, i.estimate, i.lower, i.upper)).collect()
+        answer
+            .items
+            .iter()
+            .map(|i| row(&i.item, i.estimate, i.lower, i.upper))
+            .collect()
     }
     fn bounds(&self, text: &str, integer: i64) -> Option<(u64, u64)> {
-        let e = if self.1 == Keys::Integers { self.0.estimate_i64(integer) } else { self.0.estimate(text.as_bytes()) };
+        let e = if self.1 == Keys::Integers {
+            self.0.estimate_i64(integer)
+        } else {
+            self.0.estimate(text.as_bytes())
+        };
         Some((e.lower, e.upper))
     }
     fn merge(&mut self, other: &dyn Peer) -> bool {
-        self.0.merge(&other.as_any().downcast_ref::<Self>().unwrap().0).unwrap();
+        self.0
+            .merge(&other.as_any().downcast_ref::<Self>().unwrap().0)
+            .unwrap();
         true
     }
     fn bytes(&self) -> Option<usize> {
         Some(self.0.to_bytes().len())
     }
     fn certain_leaders(&self, k: usize) -> Option<usize> {
-        Some(self.0.answer(k.min(self.0.capacity())).unwrap().certain_leaders)
+        Some(
+            self.0
+                .answer(k.min(self.0.capacity()))
+                .unwrap()
+                .certain_leaders,
+        )
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -293,11 +391,26 @@ fn sorted(all: impl Iterator<Item = (String, u64)>, k: usize) -> Vec<Row> {
     let mut all: Vec<_> = all.collect();
     all.sort_unstable_by(|a, b| b.1.cmp(&a.1));
     all.truncate(k);
-    all.into_iter().map(|(item, n)| Row { item, estimate: n, lower: n, upper: n }).collect()
+    all.into_iter()
+        .map(|(item, n)| Row {
+            item,
+            estimate: n,
+            lower: n,
+            upper: n,
+        })
+        .collect()
 }
 
 /// From reported text back to the item's number.
 pub fn dictionary(stream: &crate::stream::Stream, keys: Keys) -> HashMap<String, u32> {
-    let text = |i: usize| if keys == Keys::Integers { stream.integers[i].to_string() } else { stream.items[i].clone() };
-    (0..stream.items.len()).map(|i| (text(i), i as u32)).collect()
+    let text = |i: usize| {
+        if keys == Keys::Integers {
+            stream.integers[i].to_string()
+        } else {
+            stream.items[i].clone()
+        }
+    };
+    (0..stream.items.len())
+        .map(|i| (text(i), i as u32))
+        .collect()
 }

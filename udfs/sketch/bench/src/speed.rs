@@ -14,11 +14,17 @@ const PASSES: usize = 3;
 
 pub fn run(options: &Options) {
     let budgets = options.budget.map_or(vec![64, 256, 1024], |b| vec![b]);
-    println!("\n## Speed, k = {}: M rows/s (ratio to datasketches in the same run)", options.k.unwrap_or(100));
+    println!(
+        "\n## Speed, k = {}: M rows/s (ratio to datasketches in the same run)",
+        options.k.unwrap_or(100)
+    );
     println!("| stream | keys | KB | peer | M rows/s | ratio |\n|---|---|---|---|---|---|");
     for stream in options.streams(&["zipf11", "zipf08", "zipf15", "identifiers"]) {
         let end = stream.events.len().min(options.events / 2);
-        let slices: Vec<Slice> = (0..end).step_by(SLICE).map(|at| stream.slice(at, at + SLICE)).collect();
+        let slices: Vec<Slice> = (0..end)
+            .step_by(SLICE)
+            .map(|at| stream.slice(at, at + SLICE))
+            .collect();
         for keys in [Keys::Views, Keys::Offsets, Keys::Integers] {
             if stream.name == "identifiers" && keys == Keys::Integers {
                 continue;
@@ -26,20 +32,26 @@ pub fn run(options: &Options) {
             for budget in &budgets {
                 let mut makers = options.makers();
                 if keys == Keys::Offsets {
-                    makers.retain(|m| m.name.contains("hitters") || m.name.contains("datasketches"));
+                    makers
+                        .retain(|m| m.name.contains("hitters") || m.name.contains("datasketches"));
                 } else {
                     makers.push(EXACT);
                 }
                 let sizes: Vec<Option<usize>> = makers
                     .iter()
-                    .map(|m| sized(m, &stream, options.k.unwrap_or(100), budget * 1024, keys).map(|(size, _)| size))
+                    .map(|m| {
+                        sized(m, &stream, options.k.unwrap_or(100), budget * 1024, keys)
+                            .map(|(size, _)| size)
+                    })
                     .collect();
                 let mut passes = vec![Vec::new(); makers.len()];
                 for _ in 0..PASSES {
                     let mut peers: Vec<_> = makers
                         .iter()
                         .zip(&sizes)
-                        .map(|(m, size)| size.map(|size| (m.make)(options.k.unwrap_or(100), size, keys)))
+                        .map(|(m, size)| {
+                            size.map(|size| (m.make)(options.k.unwrap_or(100), size, keys))
+                        })
                         .collect();
                     let mut times = vec![Duration::ZERO; makers.len()];
                     for slice in &slices {
@@ -65,7 +77,10 @@ pub fn run(options: &Options) {
                         pass[PASSES / 2]
                     })
                     .collect();
-                let base = makers.iter().position(|m| m.name == "datasketches").map_or(f64::NAN, |i| medians[i]);
+                let base = makers
+                    .iter()
+                    .position(|m| m.name == "datasketches")
+                    .map_or(f64::NAN, |i| medians[i]);
                 for ((maker, median), size) in makers.iter().zip(&medians).zip(&sizes) {
                     let label = match keys {
                         Keys::Views => "text, views",
@@ -73,8 +88,16 @@ pub fn run(options: &Options) {
                         Keys::Integers => "int64",
                     };
                     match size {
-                        Some(_) => println!("| {} | {label} | {budget} | {} | {median:.1} | {:.1} x |", stream.name, maker.name, median / base),
-                        None => println!("| {} | {label} | {budget} | {} | does not fit | |", stream.name, maker.name),
+                        Some(_) => println!(
+                            "| {} | {label} | {budget} | {} | {median:.1} | {:.1} x |",
+                            stream.name,
+                            maker.name,
+                            median / base
+                        ),
+                        None => println!(
+                            "| {} | {label} | {budget} | {} | does not fit | |",
+                            stream.name, maker.name
+                        ),
                     }
                 }
             }
@@ -86,12 +109,20 @@ pub fn run(options: &Options) {
 pub fn alone(options: &Options) {
     for stream in options.streams(&["zipf11", "zipf08", "zipf15", "identifiers"]) {
         let end = stream.events.len().min(options.events / 2);
-        let slices: Vec<Slice> = (0..end).step_by(SLICE).map(|at| stream.slice(at, at + SLICE)).collect();
-        for (label, keys) in [("views", Keys::Views), ("offsets", Keys::Offsets), ("int64", Keys::Integers)] {
+        let slices: Vec<Slice> = (0..end)
+            .step_by(SLICE)
+            .map(|at| stream.slice(at, at + SLICE))
+            .collect();
+        for (label, keys) in [
+            ("views", Keys::Views),
+            ("offsets", Keys::Offsets),
+            ("int64", Keys::Integers),
+        ] {
             let best = (0..5)
                 .map(|_| {
                     let bytes = options.budget.unwrap_or(64) * 1024;
-                    let mut peer = (crate::peers::MAKERS[0].make)(options.k.unwrap_or(100), bytes, keys);
+                    let mut peer =
+                        (crate::peers::MAKERS[0].make)(options.k.unwrap_or(100), bytes, keys);
                     let mut time = Duration::ZERO;
                     for slice in &slices {
                         std::hint::black_box(slice.sum());
@@ -106,7 +137,11 @@ pub fn alone(options: &Options) {
                 .min()
                 .unwrap_or_default();
             let rows: usize = slices.iter().map(Slice::len).sum();
-            println!("{} {label}: {:.1} M rows/s", stream.name, rows as f64 / 1e6 / best.as_secs_f64());
+            println!(
+                "{} {label}: {:.1} M rows/s",
+                stream.name,
+                rows as f64 / 1e6 / best.as_secs_f64()
+            );
         }
     }
 }

@@ -23,15 +23,27 @@ pub struct Slice {
 
 impl Slice {
     pub fn text(&self, i: usize) -> &str {
-        std::str::from_utf8(&self.bytes[self.offsets[i] as usize..self.offsets[i + 1] as usize]).unwrap()
+        std::str::from_utf8(&self.bytes[self.offsets[i] as usize..self.offsets[i + 1] as usize])
+            .unwrap()
     }
 
     /// Reads everything once.
     pub fn sum(&self) -> u64 {
-        let sum = self.bytes.iter().fold(0u64, |sum, b| sum.wrapping_add((*b).into()));
-        let sum = self.offsets.iter().fold(sum, |sum, x| sum.wrapping_add(*x as u64));
-        let sum = self.views.iter().fold(sum, |sum, x| sum.wrapping_add(*x as u64));
-        self.integers.iter().fold(sum, |sum, x| sum.wrapping_add(*x as u64))
+        let sum = self
+            .bytes
+            .iter()
+            .fold(0u64, |sum, b| sum.wrapping_add((*b).into()));
+        let sum = self
+            .offsets
+            .iter()
+            .fold(sum, |sum, x| sum.wrapping_add(*x as u64));
+        let sum = self
+            .views
+            .iter()
+            .fold(sum, |sum, x| sum.wrapping_add(*x as u64));
+        self.integers
+            .iter()
+            .fold(sum, |sum, x| sum.wrapping_add(*x as u64))
     }
 
     pub fn len(&self) -> usize {
@@ -93,7 +105,11 @@ impl Zipf {
 
     fn draw(&self, random: &mut Random) -> u32 {
         let i = random.below(self.cut.len());
-        if random.unit() < self.cut[i] { i as u32 } else { self.alias[i] }
+        if random.unit() < self.cut[i] {
+            i as u32
+        } else {
+            self.alias[i]
+        }
     }
 }
 
@@ -103,8 +119,16 @@ impl Stream {
         for event in &events {
             counts[*event as usize] += 1;
         }
-        let integers = (0..items.len()).map(|i| Random(i as u64).next() as i64).collect();
-        Stream { name, events, items, integers, counts }
+        let integers = (0..items.len())
+            .map(|i| Random(i as u64).next() as i64)
+            .collect();
+        Stream {
+            name,
+            events,
+            items,
+            integers,
+            counts,
+        }
     }
 
     fn named(n: usize) -> Vec<String> {
@@ -165,7 +189,10 @@ impl Stream {
         let mut items = Vec::new();
         let mut known: HashMap<String, u32> = HashMap::new();
         let mut events = Vec::new();
-        for line in std::io::BufReader::new(std::fs::File::open(path)?).lines().take(n) {
+        for line in std::io::BufReader::new(std::fs::File::open(path)?)
+            .lines()
+            .take(n)
+        {
             let line = line?;
             let next = items.len() as u32;
             events.push(*known.entry(line).or_insert_with_key(|line| {

@@ -31,16 +31,16 @@ pub(crate) use table;
 
 impl<K: Key> Dense<K> {
     pub fn of_sparse(sparse: &Sparse<K>, shape: Shape, seed: Seed) -> Self {
-        if shape.room() < usize::from(u16::MAX) {
-            if let Ok(table) = Table::of_sparse(sparse, shape, seed) {
-                return Dense::W16(table);
-            }
+        if shape.room() < usize::from(u16::MAX)
+            && let Ok(table) = Table::of_sparse(sparse, shape, seed)
+        {
+            return Dense::W16(table);
         }
         match Table::of_sparse(sparse, shape, seed) {
             Ok(table) => Dense::W32(table),
-            Err(TooNarrow) => {
-                Dense::W64(Table::of_sparse(sparse, shape, seed).unwrap_or_else(|_| Table::empty(shape, seed)))
-            }
+            Err(TooNarrow) => Dense::W64(
+                Table::of_sparse(sparse, shape, seed).unwrap_or_else(|_| Table::empty(shape, seed)),
+            ),
         }
     }
 

@@ -1,11 +1,12 @@
 //! The hybrid: small, fast, mergeable, with a lower and an upper bound for every item.
 //!
-//! * [`sparse`]: every item exactly, while they are few.
-//! * [`table`]: the dense form, with the proof of its bounds. [`block`] is its fast path, [`entries`] says which items keep their keys,
-//!   [`rejects`] counts the rows that found no slot.
-//! * [`read`]: what is known about an item.
+//! * `sparse`: every item exactly, while they are few; `dense` turns it into the other form.
+//! * `table`: the dense form, with the proof of its bounds. `block` is its fast path, `probe` the vector instructions of that; `entries` says
+//!   which items keep their keys, `rejects` counts the rows that found no slot, `read` is what is known about an item.
+//! * `merge`: two tables of one shape; `project`: a table in a coarser shape. Both with the proof that the bounds go along.
+//! * `bytes`: the format, over `bits`.
 //!
-//! [`form`] hides the width of counters, [`column`] the shape of columns, [`key`] the kind of items.
+//! `form` hides the width of counters (`counter`), `column` and `update` the shape of columns, `key` the kind of items, `shape` the sizes.
 
 mod bits;
 mod block;
@@ -79,6 +80,38 @@ macro_rules! form {
 }
 
 /// The hybrid summary: the leading items of a stream, with bounds.
+///
+/// It is exact while its items are few, and takes about 24 bytes for each of them. Then it keeps the keys of the leading items, counts
+/// others by their fingerprints, and lets new ones in at random, as in randomised admission; a Count-Min of the rows that
+/// were not let in closes the upper bounds. `lower <= true <= upper` holds for every item, always, after any merges: it is a theorem,
+/// with its proof in the source, and not a matter of probability.
+///
+/// * `lower` counts only rows whose key was compared in full with a stored key.
+/// * The result is a function of the row sequence: batches and their cuts, vector instructions, saving and going on change nothing.
+/// * Any two sketches of one kind, measure and seed merge; the smaller capacity and the coarser shape win.
+///
+/// # Examples
+///
+/// ```
+/// use hitters_sketch::{ItemKind, Items, Measure, Rows, TopK};
+///
+/// let mut top = TopK::new(ItemKind::Int64, Measure::Count, 100)?;
+/// let column: Vec<i64> = (0..100_000).map(|i| i * i % 1000).collect();
+/// top.update_batch(Items::Int64(&column), Rows::All(0..column.len()), None);
+///
+/// let answer = top.answer(3)?;
+/// for line in &answer.items {
+///     println!("{}: between {} and {}", line.item.to_text(), line.lower, line.upper);
+/// }
+/// // What is not listed is bounded, too.
+/// assert!(top.estimate_i64(7).upper <= answer.max_missed);
+///
+/// // Halves of a stream, saved and merged.
+/// let mut half = TopK::from_bytes(&top.to_bytes())?;
+/// half.merge(&top)?;
+/// assert_eq!(half.total(), 200_000);
+/// # Ok::<(), hitters_sketch::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TopK {
     head: Head,
@@ -100,8 +133,18 @@ impl TopK {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn with_seed(kind: ItemKind, measure: Measure, capacity: usize, seed: u64) -> Result<Self, Error> {
-        Ok(Self::of_shape(kind, measure, Shape::of_capacity(capacity)?, seed))
+    pub fn with_seed(
+        kind: ItemKind,
+        measure: Measure,
+        capacity: usize,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        Ok(Self::of_shape(
+            kind,
+            measure,
+            Shape::of_capacity(capacity)?,
+            seed,
+        ))
     }
 
     /// The most precise sketch that tracks `capacity` items within `bytes` of heap, for items of up to 12 bytes.
@@ -109,7 +152,12 @@ impl TopK {
     /// # Errors
     ///
     /// When the capacity is out of range, or the bytes are too few for it.
-    pub fn with_memory(kind: ItemKind, measure: Measure, capacity: usize, bytes: usize) -> Result<Self, Error> {
+    pub fn with_memory(
+        kind: ItemKind,
+        measure: Measure,
+        capacity: usize,
+        bytes: usize,
+    ) -> Result<Self, Error> {
         let key = if kind == ItemKind::Int64 {
             size_of::<u64>()
         } else {
@@ -148,7 +196,9 @@ impl TopK {
         let TopK { head, body } = self;
         match body {
             Body::Strings(form) => form.add(head, View::incoming(head.seed, item), weight),
-            Body::Integers(form) if item.len() == 8 => form.add(head, u64::incoming(head.seed, item), weight),
+            Body::Integers(form) if item.len() == 8 => {
+                form.add(head, u64::incoming(head.seed, item), weight)
+            }
             Body::Integers(_) => head.skip(1),
         }
     }
@@ -163,7 +213,9 @@ impl TopK {
     pub fn update_batch(&mut self, items: Items<'_>, rows: Rows<'_>, weights: Option<&[i64]>) {
         let TopK { head, body } = self;
         match (body, items) {
-            (Body::Integers(form), Items::Int64(values)) => form.add_rows(head, &Integers(values), rows, weights),
+            (Body::Integers(form), Items::Int64(values)) => {
+                form.add_rows(head, &Integers(values), rows, weights)
+            }
             (Body::Strings(form), Items::Offsets { offsets, bytes }) => {
                 form.add_rows(head, &Strings { offsets, bytes }, rows, weights);
             }
@@ -391,7 +443,10 @@ impl TopK {
         if a.seed != b.seed {
             return Err(Error::MixedSeeds);
         }
-        let (total, skipped) = (a.total.saturating_add(b.total), a.skipped.saturating_add(b.skipped));
+        let (total, skipped) = (
+            a.total.saturating_add(b.total),
+            a.skipped.saturating_add(b.skipped),
+        );
         self.head = Head {
             shape: a.shape.meet(b.shape),
             total,
@@ -407,7 +462,7 @@ impl TopK {
         Ok(())
     }
 
-    /// The sketch's bytes: lossless, and equal for equal sketches. The format is described in `src/topk/bytes.rs`.
+    /// The sketch's bytes: lossless, and equal for equal sketches. The source of `topk::bytes` describes the format.
     pub fn to_bytes(&self) -> Vec<u8> {
         let head = &self.head;
         let mut w = Writer::default();
@@ -428,8 +483,12 @@ impl TopK {
         };
         fn trimmed<K: Key>(form: &Form<K>, head: &Head) -> Form<K> {
             match form {
-                Form::Sparse(sparse) if sparse.items.len() <= head.shape.keep() => Form::Sparse(sparse.clone()),
-                Form::Sparse(sparse) => Form::Dense(Box::new(Dense::of_sparse(sparse, head.shape, head.seed))),
+                Form::Sparse(sparse) if sparse.items.len() <= head.shape.keep() => {
+                    Form::Sparse(sparse.clone())
+                }
+                Form::Sparse(sparse) => {
+                    Form::Dense(Box::new(Dense::of_sparse(sparse, head.shape, head.seed)))
+                }
                 Form::Dense(dense) => Form::Dense(Box::new(dense.project(head.shape))),
             }
         }
@@ -468,7 +527,8 @@ impl TopK {
             1 => true,
             _ => return Err(Error::Corrupt("its form is unknown")),
         };
-        let kind = ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
+        let kind =
+            ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
         let measure = Measure::from_tag(r.u8()?).ok_or(Error::Corrupt("its measure is unknown"))?;
         let seed = Seed::new(seed);
         if r.u32()? != seed.id() {

@@ -137,7 +137,10 @@ impl<K: Key, C: Counter> Table<K, C> {
     /// The random number of the row at a position.
     #[inline(always)]
     pub fn draw(hash: u64, row: u64) -> u32 {
-        (fold(hash ^ row.wrapping_mul(0x9E37_79B9_7F4A_7C15), 0xA409_3822_299F_31D1) >> 16) as u32
+        (fold(
+            hash ^ row.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            0xA409_3822_299F_31D1,
+        ) >> 16) as u32
     }
 
     /// Whether the draw admits weight `w` against floor `m`: with probability `w / (m + w)`.
@@ -199,7 +202,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     /// Whether the open block is complete.
     #[inline]
     pub fn is_block_full(&self) -> bool {
-        self.rows % BLOCK as u64 == 0
+        self.rows.is_multiple_of(BLOCK as u64)
     }
 
     /// Replays what waits, in the order of rows. On error the rest still waits: widen and call again.
@@ -256,7 +259,12 @@ impl<K: Key, C: Counter> Table<K, C> {
 
     /// One row against the table as it is now; weight 0 only offers a key that its class has counted.
     pub fn replay(&mut self, key: Incoming<'_, K>, weight: u64, row: u64) -> Result<(), TooNarrow> {
-        if !C::fits(self.peak.max(self.tau).max(self.rejects.peak).saturating_add(weight)) {
+        if !C::fits(
+            self.peak
+                .max(self.tau)
+                .max(self.rejects.peak)
+                .saturating_add(weight),
+        ) {
             return Err(TooNarrow);
         }
         let (at, print) = place(key.hash, self.lines.len());
@@ -325,7 +333,14 @@ impl<K: Key, C: Counter> Table<K, C> {
     }
 
     /// Gives a slot's print a key: the slot held `guess` before, and `seen` more came with the key.
-    fn keep(&mut self, at: usize, slot: usize, key: Incoming<'_, K>, guess: u64, seen: u64) -> Result<(), TooNarrow> {
+    fn keep(
+        &mut self,
+        at: usize,
+        slot: usize,
+        key: Incoming<'_, K>,
+        guess: u64,
+        seen: u64,
+    ) -> Result<(), TooNarrow> {
         let (_, print) = place(key.hash, self.lines.len());
         let line = &self.lines[at];
         let others: u64 = line
