@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long lint fmt bench-sketch bench-kafka clean
+.PHONY: help run build install test test-long lint fmt bench-sketch bench-connectors bench-kafka clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ fmt: ## Formats the code
 
 bench-sketch: ## Measures the sketches beside their peers
 	cargo run --release --locked --manifest-path udfs/sketch/bench/Cargo.toml
+
+bench-connectors: ## Measures the decoder, Kafka and Redis each alone
+	@scripts/setup.sh test
+	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters-connectors -- --ignored --nocapture
 
 bench-kafka: ## Measures the way from a Kafka topic to the top K against a bare consume loop
 	@scripts/setup.sh test
