@@ -16,7 +16,7 @@ BUILD = cargo build --release --locked --package hitters
 .PHONY: help run build install test test-long lint fmt bench-sketch bench-connectors bench-kafka clean
 
 help: ## Lists the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Builds what is needed and finds the top K of 336,776 flights
 	@"$(HITTERS)" run flights
