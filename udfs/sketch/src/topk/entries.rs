@@ -2,6 +2,7 @@
 
 use super::counter::{Counter, place};
 use super::key::Key;
+use super::shape::{MAX_KEPT, SLOTS};
 use super::table::{Table, TooNarrow};
 
 /// Where a kept item stands.
@@ -59,7 +60,10 @@ impl<K: Key, C: Counter> Table<K, C> {
             .then(a.line.cmp(&b.line))
             .then(a.print.cmp(&b.print))
             .then_with(|| {
-                let (x, y) = (self.entries[a.number as usize].key, self.entries[b.number as usize].key);
+                let (x, y) = (
+                    self.entries[a.number as usize].key,
+                    self.entries[b.number as usize].key,
+                );
                 x.order(&self.tails, y, &self.tails)
             })
     }
@@ -84,9 +88,9 @@ impl<K: Key, C: Counter> Table<K, C> {
             let slot = line
                 .class(class[0].print)
                 .map_or(line.floor(), |slot| line.counts[slot].get());
-            let sum = class
-                .iter()
-                .fold(slot.saturating_mul(2), |sum, kept| sum.saturating_add(kept.estimate));
+            let sum = class.iter().fold(slot.saturating_mul(2), |sum, kept| {
+                sum.saturating_add(kept.estimate)
+            });
             if !C::fits(sum) {
                 return Err(TooNarrow);
             }
@@ -98,7 +102,11 @@ impl<K: Key, C: Counter> Table<K, C> {
         // Fill the holes below `keep` with the survivors above.
         let (survivors, losers) = all.split_at(keep);
         let holes = losers.iter().filter(|kept| (kept.number as usize) < keep);
-        for (mover, hole) in survivors.iter().filter(|kept| kept.number as usize >= keep).zip(holes) {
+        for (mover, hole) in survivors
+            .iter()
+            .filter(|kept| kept.number as usize >= keep)
+            .zip(holes)
+        {
             let (from, to) = (mover.number as usize, hole.number as usize);
             self.entries[to] = self.entries[from];
             self.mark(to, self.is_clashed(from));
@@ -111,6 +119,53 @@ impl<K: Key, C: Counter> Table<K, C> {
         self.entries.shrink_to(self.shape.room() + 1);
         self.drop_tails();
         Ok(())
+    }
+
+    /// Whether one more item with that print and count may keep its key in a line. Where the line has no room, the least of its kept
+    /// items goes back to its class if it is smaller: else lines could fill with what came first.
+    pub fn make_place(&mut self, at: usize, print: u16, count: u64) -> Result<bool, TooNarrow> {
+        let line = &self.lines[at];
+        if line.kept_slots() < MAX_KEPT {
+            return Ok(true);
+        }
+        let of = |slot: usize| Kept {
+            estimate: self.entries[line.counts[slot].get() as usize].estimate(),
+            line: at as u32,
+            number: line.counts[slot].get() as u32,
+            print: line.prints[slot] & !1,
+            slot: slot as u8,
+        };
+        // A class that has a slot would take its count in; only those without one are moved.
+        let worst = (0..SLOTS)
+            .filter(|slot| line.kept(*slot))
+            .map(of)
+            .filter(|kept| kept.print != print && line.class(kept.print).is_none())
+            .max_by(|a, b| self.better(a, b));
+        let Some(worst) = worst.filter(|worst| worst.estimate < count) else {
+            return Ok(false);
+        };
+        if !C::fits(worst.estimate.saturating_add(line.floor())) {
+            return Err(TooNarrow);
+        }
+        self.let_go(&worst);
+        // The last entry takes the number that is free now.
+        let (number, last) = (worst.number as usize, self.entries.len() - 1);
+        if number != last {
+            let entry = self.entries[last];
+            let (at, print) = place(entry.key.hash(&self.tails, self.seed), self.lines.len());
+            let line = &mut self.lines[at];
+            let slot = line
+                .keepers(print)
+                .find(|slot| line.counts[*slot].get() == last as u64);
+            if let Some(slot) = slot {
+                line.counts[slot] = C::new(number as u64);
+            }
+            self.entries[number] = entry;
+            self.mark(number, self.is_clashed(last));
+        }
+        self.mark(last, false);
+        self.entries.truncate(last);
+        Ok(true)
     }
 
     /// Returns a slot to its class (see the module header of [`super::table`]); its entry is still to be removed.
@@ -142,7 +197,11 @@ impl<K: Key, C: Counter> Table<K, C> {
 
     /// Writes the tails anew without those that no entry needs.
     pub fn drop_tails(&mut self) {
-        let live: usize = self.entries.iter().map(|entry| entry.key.tail(&self.tails).len()).sum();
+        let live: usize = self
+            .entries
+            .iter()
+            .map(|entry| entry.key.tail(&self.tails).len())
+            .sum();
         if live == self.tails.len() {
             return;
         }

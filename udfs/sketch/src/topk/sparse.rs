@@ -35,7 +35,11 @@ impl<K: Key> Sparse<K> {
                 .iter()
                 .position(|(k, _)| k.is(&self.tails, key.words, || key.bytes))
         } else {
-            let is = |i: u32| self.items[i as usize].0.is(&self.tails, key.words, || key.bytes);
+            let is = |i: u32| {
+                self.items[i as usize]
+                    .0
+                    .is(&self.tails, key.words, || key.bytes)
+            };
             self.index.find(key.hash, is).map(|i| i as usize)
         }
     }
@@ -77,6 +81,8 @@ impl<K: Key> Sparse<K> {
     }
 
     pub fn size_bytes(&self) -> usize {
-        self.items.capacity() * size_of::<(K, u64)>() + self.tails.capacity() + self.index.size_bytes()
+        self.items.capacity() * size_of::<(K, u64)>()
+            + self.tails.capacity()
+            + self.index.size_bytes()
     }
 }
