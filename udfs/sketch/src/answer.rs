@@ -204,16 +204,14 @@ impl Knowledge {
         for item in &mut answer.items {
             item.certain = u128::from(item.lower) > surely_above;
         }
-        let complete =
-            u128::from(answer.max_missed) <= surely_below && answer.max_missed < u64::MAX;
+        let complete = u128::from(answer.max_missed) <= surely_below && answer.max_missed < u64::MAX;
         answer.share = Some(Share { phi, complete });
         Ok(answer)
     }
 
     fn sort(&mut self) {
-        self.candidates.sort_unstable_by(|(a, x), (b, y)| {
-            y.estimate.cmp(&x.estimate).then_with(|| a.order(b))
-        });
+        self.candidates
+            .sort_unstable_by(|(a, x), (b, y)| y.estimate.cmp(&x.estimate).then_with(|| a.order(b)));
     }
 
     /// Lists the first `listed` candidates of a sorted list.
@@ -284,11 +282,7 @@ impl Knowledge {
             items,
             other: Other {
                 estimate: total.saturating_sub(estimates),
-                lower: if open {
-                    0
-                } else {
-                    total.saturating_sub(uppers_sum)
-                },
+                lower: if open { 0 } else { total.saturating_sub(uppers_sum) },
                 upper: total.saturating_sub(lowers),
             },
             share: None,
@@ -523,13 +517,6 @@ mod tests {
             [true, false]
         );
         assert!(answer.share.unwrap().complete);
-        assert!(
-            !known(&list, 51, 1000)
-                .above(0.05)
-                .unwrap()
-                .share
-                .unwrap()
-                .complete
-        );
+        assert!(!known(&list, 51, 1000).above(0.05).unwrap().share.unwrap().complete);
     }
 }

@@ -163,14 +163,10 @@ impl CountMin {
                 Some(weights) => weights.get(row).and_then(|w| u64::try_from(*w).ok()),
             };
             match (items, items.bytes(row), weight) {
-                (Items::Int64(values), _, Some(weight))
-                    if self.kind == ItemKind::Int64 && row < values.len() =>
-                {
+                (Items::Int64(values), _, Some(weight)) if self.kind == ItemKind::Int64 && row < values.len() => {
                     self.update_i64(values[row], weight);
                 }
-                (_, Some(bytes), Some(weight)) if self.kind != ItemKind::Int64 => {
-                    self.update(bytes, weight)
-                }
+                (_, Some(bytes), Some(weight)) if self.kind != ItemKind::Int64 => self.update(bytes, weight),
                 _ => self.skip(1),
             }
         }
@@ -247,10 +243,7 @@ impl CountMin {
         if self.seed != other.seed {
             return Err(Error::MixedSeeds);
         }
-        let (log_width, depth) = (
-            self.log_width.min(other.log_width),
-            self.depth.min(other.depth),
-        );
+        let (log_width, depth) = (self.log_width.min(other.log_width), self.depth.min(other.depth));
         self.fold(log_width, depth);
         let shift = other.log_width - log_width;
         for row in 0..depth {
@@ -322,8 +315,7 @@ impl CountMin {
         if magic[3] != MAGIC[3] {
             return Err(Error::Version(magic[3]));
         }
-        let kind =
-            ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
+        let kind = ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
         let (log_width, depth) = (u32::from(r.u8()?), usize::from(r.u8()?));
         let seed = Seed::new(seed);
         if r.u32()? != seed.id() {

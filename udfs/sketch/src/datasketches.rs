@@ -73,8 +73,7 @@ impl Frequent {
 
     fn read(bytes: &[u8], kind: ItemKind) -> Result<Self, Error> {
         let mut r = Reader::new(bytes);
-        let (longs, version, family, lg_max, _, flags) =
-            (r.u8()?, r.u8()?, r.u8()?, r.u8()?, r.u8()?, r.u8()?);
+        let (longs, version, family, lg_max, _, flags) = (r.u8()?, r.u8()?, r.u8()?, r.u8()?, r.u8()?, r.u8()?);
         r.take(2)?;
         if family != FAMILY {
             return Err(Error::Corrupt("it is no frequent-items sketch"));
@@ -106,18 +105,12 @@ impl Frequent {
         let values = (0..n).map(|_| r.u64()).collect::<Result<Vec<_>, _>>()?;
         let mut items: Vec<(Box<[u8]>, u64)> = Vec::with_capacity(n);
         for value in values {
-            let length = if kind == ItemKind::Int64 {
-                8
-            } else {
-                r.u32()? as usize
-            };
+            let length = if kind == ItemKind::Int64 { 8 } else { r.u32()? as usize };
             items.push((r.take(length)?.into(), value));
         }
         r.finish()?;
         items.sort_unstable();
-        if items.iter().any(|(_, value)| *value == 0)
-            || items.windows(2).any(|pair| pair[0].0 == pair[1].0)
-        {
+        if items.iter().any(|(_, value)| *value == 0) || items.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(Error::Corrupt("an item is there twice, or without a value"));
         }
         Ok(Frequent {
@@ -164,11 +157,7 @@ impl SpaceSaving {
     /// # Errors
     ///
     /// When the bytes are something else.
-    pub fn from_datasketches(
-        kind: ItemKind,
-        measure: Measure,
-        bytes: &[u8],
-    ) -> Result<Self, Error> {
+    pub fn from_datasketches(kind: ItemKind, measure: Measure, bytes: &[u8]) -> Result<Self, Error> {
         let read = Frequent::read(bytes, kind)?;
         let capacity = read.capacity.clamp(1, MAX_CAPACITY).max(read.items.len());
         let empty = SpaceSaving::new(kind, measure, capacity)?;
@@ -177,12 +166,7 @@ impl SpaceSaving {
             .into_iter()
             .map(|(key, value)| (key, value, read.offset))
             .collect();
-        Ok(SpaceSaving::from_parts(
-            empty,
-            read.total.into(),
-            read.offset,
-            counters,
-        ))
+        Ok(SpaceSaving::from_parts(empty, read.total.into(), read.offset, counters))
     }
 }
 
@@ -221,11 +205,7 @@ impl TopK {
     /// # Errors
     ///
     /// When the bytes are something else, or hold more items than [`MAX_CAPACITY`].
-    pub fn from_datasketches(
-        kind: ItemKind,
-        measure: Measure,
-        bytes: &[u8],
-    ) -> Result<Self, Error> {
+    pub fn from_datasketches(kind: ItemKind, measure: Measure, bytes: &[u8]) -> Result<Self, Error> {
         let read = Frequent::read(bytes, kind)?;
         let capacity = read
             .capacity

@@ -49,16 +49,8 @@ pub(crate) struct Seed {
 impl Seed {
     pub fn new(value: u64) -> Self {
         // Seed 0 takes the digits as they are; `b` is odd, so that an integer's hash is a product by an odd number.
-        let a = if value == 0 {
-            PI[0]
-        } else {
-            mix(value ^ PI[2])
-        };
-        let b = if value == 0 {
-            PI[1]
-        } else {
-            mix(value ^ PI[3])
-        };
+        let a = if value == 0 { PI[0] } else { mix(value ^ PI[2]) };
+        let b = if value == 0 { PI[1] } else { mix(value ^ PI[3]) };
         Seed { value, a, b: b | 1 }
     }
 
@@ -93,10 +85,7 @@ impl Seed {
             rest = &rest[16..];
         }
         if n < 16 {
-            return fold(
-                word(bytes, 0) ^ hash,
-                word(bytes, n.saturating_sub(8)) ^ self.b,
-            );
+            return fold(word(bytes, 0) ^ hash, word(bytes, n.saturating_sub(8)) ^ self.b);
         }
         fold(word(bytes, n - 16) ^ hash, word(bytes, n - 8) ^ self.b)
     }
@@ -115,10 +104,7 @@ impl Seed {
 /// Eight bytes at `at`, or zero where they do not exist (which the callers' lengths exclude).
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u64 {
-    match bytes
-        .get(at..at + 8)
-        .and_then(|b| <[u8; 8]>::try_from(b).ok())
-    {
+    match bytes.get(at..at + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) {
         Some(b) => u64::from_le_bytes(b),
         None => 0,
     }

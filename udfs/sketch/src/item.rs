@@ -145,11 +145,8 @@ impl<'a> Items<'a> {
                 if length <= 12 {
                     Some(&inline(view)[..length])
                 } else {
-                    let (buffer, offset) =
-                        ((*view >> 64) as u32 as usize, (*view >> 96) as u32 as usize);
-                    buffers
-                        .get(buffer)?
-                        .get(offset..offset.checked_add(length)?)
+                    let (buffer, offset) = ((*view >> 64) as u32 as usize, (*view >> 96) as u32 as usize);
+                    buffers.get(buffer)?.get(offset..offset.checked_add(length)?)
                 }
             }
         }
@@ -163,10 +160,7 @@ fn inline(view: &u128) -> &[u8; 12] {
     // SAFETY: a u128 is 16 initialised bytes, of which 4 to 15 are the inline part on a little-endian machine; u8 has
     // no alignment, and the result borrows from `view`. Copying instead would give bytes that die with this call.
     unsafe {
-        &*std::ptr::from_ref(view)
-            .cast::<u8>()
-            .add(4)
-            .cast::<[u8; 12]>()
+        &*std::ptr::from_ref(view).cast::<u8>().add(4).cast::<[u8; 12]>()
     }
 }
 

@@ -132,13 +132,11 @@ impl SpaceSaving {
             let at = self.heap[0];
             self.floor = self.floor.max(self.counters[at as usize].upper());
             let (counters, seed) = (&self.counters, self.seed);
-            self.index
-                .remove(at, |e| seed.bytes(&counters[e as usize].key));
+            self.index.remove(at, |e| seed.bytes(&counters[e as usize].key));
             let counter = &mut self.counters[at as usize];
             (counter.key, counter.seen, counter.slack) = (item.into(), weight, self.floor);
             let counters = &self.counters;
-            self.index
-                .insert(at, |e| seed.bytes(&counters[e as usize].key));
+            self.index.insert(at, |e| seed.bytes(&counters[e as usize].key));
             self.sift_down(0);
         }
     }
@@ -230,8 +228,7 @@ impl SpaceSaving {
         if self.measure != other.measure {
             return Err(Error::MixedMeasures(self.measure, other.measure));
         }
-        let mut all: Vec<(Box<[u8]>, u64, u64)> =
-            Vec::with_capacity(self.counters.len() + other.counters.len());
+        let mut all: Vec<(Box<[u8]>, u64, u64)> = Vec::with_capacity(self.counters.len() + other.counters.len());
         for c in &self.counters {
             let (seen, slack) = match other.find(self.seed.bytes(&c.key), &c.key) {
                 Some(at) => {
@@ -303,18 +300,14 @@ impl SpaceSaving {
         let mut r = Reader::new(bytes);
         let magic = r.take(4)?;
         if magic[..3] != MAGIC[..3] {
-            return Err(Error::Corrupt(
-                "it does not start like a Space-Saving summary",
-            ));
+            return Err(Error::Corrupt("it does not start like a Space-Saving summary"));
         }
         if magic[3] != MAGIC[3] {
             return Err(Error::Version(magic[3]));
         }
-        let kind =
-            ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
+        let kind = ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
         let measure = Measure::from_tag(r.u8()?).ok_or(Error::Corrupt("its measure is unknown"))?;
-        let capacity =
-            usize::try_from(r.varint()?).map_err(|_| Error::Corrupt("a capacity is too large"))?;
+        let capacity = usize::try_from(r.varint()?).map_err(|_| Error::Corrupt("a capacity is too large"))?;
         let mut summary = SpaceSaving::new(kind, measure, capacity)?;
         summary.total = r.varint128()?;
         summary.skipped = r.varint()?;
@@ -375,11 +368,7 @@ impl SpaceSaving {
 
     /// Whether nothing was ever evicted: then every count is the true one.
     pub fn is_exact(&self) -> bool {
-        self.floor == 0
-            && self
-                .counters
-                .iter()
-                .all(|c| c.slack == 0 && c.seen < u64::MAX)
+        self.floor == 0 && self.counters.iter().all(|c| c.slack == 0 && c.seen < u64::MAX)
     }
 
     /// Whether no row was ever seen.
@@ -412,18 +401,13 @@ impl SpaceSaving {
         floor: u64,
         counters: Vec<(Box<[u8]>, u64, u64)>,
     ) -> Self {
-        let mut summary = SpaceSaving {
-            total,
-            floor,
-            ..empty
-        };
+        let mut summary = SpaceSaving { total, floor, ..empty };
         summary.refill(counters);
         summary
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index
-            .find(hash, |e| &*self.counters[e as usize].key == key)
+        self.index.find(hash, |e| &*self.counters[e as usize].key == key)
     }
 
     fn refill(&mut self, all: Vec<(Box<[u8]>, u64, u64)>) {
@@ -446,8 +430,7 @@ impl SpaceSaving {
         });
         self.heap.push(at);
         let (counters, seed) = (&self.counters, self.seed);
-        self.index
-            .insert(at, |e| seed.bytes(&counters[e as usize].key));
+        self.index.insert(at, |e| seed.bytes(&counters[e as usize].key));
         self.sift_up(place as usize);
     }
 

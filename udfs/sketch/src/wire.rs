@@ -104,8 +104,7 @@ impl<'a> Reader<'a> {
 
     /// A number of elements of at least `least` bytes each, all of which must still be there.
     pub fn count(&mut self, least: usize) -> Result<usize, Error> {
-        let count =
-            usize::try_from(self.varint()?).map_err(|_| Error::Corrupt("a length is too large"))?;
+        let count = usize::try_from(self.varint()?).map_err(|_| Error::Corrupt("a length is too large"))?;
         match count.checked_mul(least) {
             Some(bytes) if bytes <= self.rest.len() => Ok(count),
             _ => Err(Error::Corrupt("a length exceeds the bytes")),

@@ -47,16 +47,9 @@ fn texts(capacity: usize, n: usize) -> TopK {
 }
 
 fn integers(capacity: usize, n: usize, weight: i64) -> TopK {
-    let measure = if weight == 1 {
-        Measure::Count
-    } else {
-        Measure::Sum
-    };
+    let measure = if weight == 1 { Measure::Count } else { Measure::Sum };
     let mut sketch = TopK::with_seed(ItemKind::Int64, measure, capacity, 0).unwrap();
-    let items: Vec<i64> = rows(n)
-        .into_iter()
-        .map(|item| i64::from(item) - 100)
-        .collect();
+    let items: Vec<i64> = rows(n).into_iter().map(|item| i64::from(item) - 100).collect();
     let weights: Vec<i64> = (0..n as i64).map(|i| weight + i % 3).collect();
     let weights = (weight > 1).then_some(&weights[..]);
     sketch.update_batch(Items::Int64(&items), Rows::All(0..n), weights);
@@ -88,18 +81,12 @@ fn check_top(name: &str, sketch: &TopK) {
     let fixture = check(&format!("{name}.bin"), &sketch.to_bytes());
     let read = TopK::from_bytes(&fixture).unwrap();
     assert_eq!(read.answer(3).unwrap(), sketch.answer(3).unwrap());
-    check(
-        &format!("{name}.json"),
-        read.answer(3).unwrap().to_json().as_bytes(),
-    );
+    check(&format!("{name}.json"), read.answer(3).unwrap().to_json().as_bytes());
 }
 
 #[test]
 fn sketches_of_version_1_never_change() {
-    check_top(
-        "empty",
-        &TopK::new(ItemKind::Text, Measure::Count, 100).unwrap(),
-    );
+    check_top("empty", &TopK::new(ItemKind::Text, Measure::Count, 100).unwrap());
     check_top("sparse_text", &texts(1024, 500));
     check_top("dense_text", &texts(20, 20_000));
     check_top("dense_text_in_an_open_block", &texts(20, 20_077));
@@ -112,16 +99,11 @@ fn sketches_of_version_1_never_change() {
     merged.merge(&texts(1024, 300)).unwrap();
     check_top("merged_text", &merged);
     let mut bytes = TopK::with_seed(ItemKind::Bytes, Measure::Count, 10, 99).unwrap();
-    rows(5000)
-        .iter()
-        .for_each(|item| bytes.update(&item.to_le_bytes(), 1));
+    rows(5000).iter().for_each(|item| bytes.update(&item.to_le_bytes(), 1));
     let fixture = check("seeded_bytes.bin", &bytes.to_bytes());
     assert!(TopK::from_bytes(&fixture).is_err(), "read without its seed");
     let read = TopK::from_bytes_with_seed(&fixture, 99).unwrap();
-    check(
-        "seeded_bytes.json",
-        read.answer(3).unwrap().to_json().as_bytes(),
-    );
+    check("seeded_bytes.json", read.answer(3).unwrap().to_json().as_bytes());
 }
 
 #[test]
@@ -133,10 +115,7 @@ fn the_other_summaries_of_version_1_never_change() {
         counts.update(text(item).as_bytes(), 1);
     }
     let fixture = check("space_saving.bin", &summary.to_bytes());
-    assert_eq!(
-        SpaceSaving::from_bytes(&fixture).unwrap().answer(5),
-        summary.answer(5)
-    );
+    assert_eq!(SpaceSaving::from_bytes(&fixture).unwrap().answer(5), summary.answer(5));
     let fixture = check("count_min.bin", &counts.to_bytes());
     assert_eq!(CountMin::from_bytes(&fixture).unwrap(), counts);
     let fixture = check("datasketches.bin", &summary.to_datasketches());

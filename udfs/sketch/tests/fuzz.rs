@@ -66,10 +66,9 @@ fn sketch(kind: ItemKind, capacity: usize, rows: usize, weight: u64, random: &mu
         let weight = 1 + random.next() % weight;
         match kind {
             ItemKind::Int64 => sketch.update_i64(item as i64, weight),
-            _ if item.is_multiple_of(3) => sketch.update(
-                format!("a rather long item, number {item}").as_bytes(),
-                weight,
-            ),
+            _ if item.is_multiple_of(3) => {
+                sketch.update(format!("a rather long item, number {item}").as_bytes(), weight)
+            }
             _ => sketch.update(format!("i{item}").as_bytes(), weight),
         }
     }
@@ -161,11 +160,7 @@ fn try_top(bytes: &[u8], good: &TopK) -> bool {
     let _ = sketch.answer(1).map(|answer| answer.to_json());
     let _ = sketch.heavy_hitters(0.1);
     let _ = sketch.to_compact_bytes(2);
-    let _ = (
-        sketch.estimate(b"i3"),
-        sketch.estimate_i64(3),
-        sketch.size_bytes(),
-    );
+    let _ = (sketch.estimate(b"i3"), sketch.estimate_i64(3), sketch.size_bytes());
     for i in 0..300 {
         sketch.update(format!("i{i}").as_bytes(), 1);
         sketch.update_i64(i, 1);
@@ -182,12 +177,7 @@ fn try_top(bytes: &[u8], good: &TopK) -> bool {
 
 #[test]
 fn no_bytes_crash_a_reader_or_make_it_allocate_more_than_they_pay_for() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name)
-            .ok()
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(default)
-    };
+    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let seconds = Duration::from_secs(number("SKETCH_FUZZ_SECONDS", 2));
     let first = number("SKETCH_FUZZ_SEED", 1);
     let corpus = corpus(&mut Random(7));
@@ -206,10 +196,8 @@ fn no_bytes_crash_a_reader_or_make_it_allocate_more_than_they_pay_for() {
             let mut read = good.iter().filter(|good| try_top(&bytes, good)).count();
             for kind in [ItemKind::Text, ItemKind::Int64] {
                 read += usize::from(
-                    bounded(&bytes, |b| {
-                        SpaceSaving::from_datasketches(kind, Measure::Count, b)
-                    })
-                    .is_ok_and(|s| s.answer(1).is_ok()),
+                    bounded(&bytes, |b| SpaceSaving::from_datasketches(kind, Measure::Count, b))
+                        .is_ok_and(|s| s.answer(1).is_ok()),
                 );
                 read += usize::from(
                     bounded(&bytes, |b| TopK::from_datasketches(kind, Measure::Count, b))
@@ -232,10 +220,7 @@ fn no_bytes_crash_a_reader_or_make_it_allocate_more_than_they_pay_for() {
         });
         match outcome {
             Ok(n) => read += u64::from(n > 0),
-            Err(cause) => panic!(
-                "SKETCH_FUZZ_SEED={seed} breaks: {:?}",
-                cause.downcast_ref::<String>()
-            ),
+            Err(cause) => panic!("SKETCH_FUZZ_SEED={seed} breaks: {:?}", cause.downcast_ref::<String>()),
         }
         seed += 1;
     }

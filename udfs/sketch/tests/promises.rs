@@ -144,29 +144,17 @@ fn check(sketch: &TopK, rows: &[Row]) {
         }
         if answer.exact {
             assert_eq!(answer.items.len(), k.min(sorted.len()));
-            assert!(
-                answer
-                    .items
-                    .iter()
-                    .all(|line| line.certain && line.lower == line.upper)
-            );
+            assert!(answer.items.iter().all(|line| line.certain && line.lower == line.upper));
         }
     }
     for phi in [0.001, 0.02, 0.3] {
         let answer = sketch.heavy_hitters(phi).unwrap();
-        let names: HashMap<String, bool> = answer
-            .items
-            .iter()
-            .map(|i| (i.item.to_text(), i.certain))
-            .collect();
+        let names: HashMap<String, bool> = answer.items.iter().map(|i| (i.item.to_text(), i.certain)).collect();
         for (item, f) in &by_name {
             let above = *f as f64 > phi * total as f64 * (1.0 + 1e-9);
             let below = (*f as f64) < phi * total as f64 * (1.0 - 1e-9);
             if answer.share.unwrap().complete && above {
-                assert!(
-                    names.contains_key(item),
-                    "{item} is above {phi} and missing"
-                );
+                assert!(names.contains_key(item), "{item} is above {phi} and missing");
             }
             assert!(
                 !(below && names.get(item) == Some(&true)),

@@ -25,11 +25,7 @@ pub(crate) struct BitWriter {
 impl BitWriter {
     /// The low `n` bits of a value, `n` at most 64.
     pub fn bits(&mut self, value: u64, n: u32) {
-        let value = if n < 64 {
-            value & ((1 << n) - 1)
-        } else {
-            value
-        };
+        let value = if n < 64 { value & ((1 << n) - 1) } else { value };
         self.pending |= value << self.filled;
         if self.filled + n >= 64 {
             self.bytes.extend_from_slice(&self.pending.to_le_bytes());
@@ -57,8 +53,7 @@ impl BitWriter {
 
     pub fn finish(mut self) -> Vec<u8> {
         let rest = self.pending.to_le_bytes();
-        self.bytes
-            .extend_from_slice(&rest[..self.filled.div_ceil(8) as usize]);
+        self.bytes.extend_from_slice(&rest[..self.filled.div_ceil(8) as usize]);
         self.bytes
     }
 }
@@ -83,11 +78,7 @@ impl<'a> BitReader<'a> {
     #[inline]
     fn peek(&self) -> u64 {
         let (byte, bit) = (self.at / 8, self.at % 8);
-        let word = match self
-            .bytes
-            .get(byte..byte + 8)
-            .and_then(|b| <[u8; 8]>::try_from(b).ok())
-        {
+        let word = match self.bytes.get(byte..byte + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) {
             Some(word) => u64::from_le_bytes(word),
             None => {
                 let mut word = [0u8; 8];
@@ -155,17 +146,7 @@ mod tests {
 
     #[test]
     fn reads_back_what_was_written() {
-        let values = [
-            0,
-            1,
-            2,
-            3,
-            100,
-            12345,
-            u64::from(u32::MAX),
-            u64::MAX - 1,
-            u64::MAX,
-        ];
+        let values = [0, 1, 2, 3, 100, 12345, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
         for k in [0, 1, 5, 17, 40, 63] {
             let mut w = BitWriter::default();
             for v in values {

@@ -245,16 +245,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     ) -> Taken {
         let (n, (others, missed), taken) = if s.skewed {
             // SAFETY: passed on to the caller; a table has lines, and its kept slots hold numbers of its entries.
-            unsafe {
-                Passes::<I>::hit_most(
-                    s,
-                    batch,
-                    (from, until),
-                    self.seed,
-                    &self.lines,
-                    &mut self.entries,
-                )
-            }
+            unsafe { Passes::<I>::hit_most(s, batch, (from, until), self.seed, &self.lines, &mut self.entries) }
         } else {
             let (n, taken) = Passes::<I>::load(s, batch, (from, until), self.seed);
             // SAFETY: passed on to the caller; a table has lines.
@@ -289,11 +280,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     /// Adds the `others` to their classes. Returns how many are `strange`, and how many, now first in `others`, offer
     /// their keys.
     #[inline(always)]
-    fn hit_classes<'a, B: Batch<'a, K>>(
-        &mut self,
-        s: &mut Scratch<K>,
-        others: usize,
-    ) -> (usize, usize) {
+    fn hit_classes<'a, B: Batch<'a, K>>(&mut self, s: &mut Scratch<K>, others: usize) -> (usize, usize) {
         let (tau, mut peak) = (self.tau, self.peak);
         let lines = &mut self.lines[..];
         let (mut strange, mut offers) = (0, 0);
@@ -435,11 +422,7 @@ impl<K: Key, C: Counter> Table<K, C> {
                 None => taken.skipped += 1,
                 Some((_, _, 0)) => {}
                 Some((hash, words, weight)) => {
-                    let bytes = if words.is_long() {
-                        batch.bytes(row)
-                    } else {
-                        &[]
-                    };
+                    let bytes = if words.is_long() { batch.bytes(row) } else { &[] };
                     self.row(Incoming { hash, words, bytes }, weight);
                     taken.weight += u128::from(weight);
                 }
@@ -496,11 +479,7 @@ impl Path {
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2")
                 && is_x86_feature_detected!("popcnt");
-            if level >= 2
-                && avx2
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl")
-            {
+            if level >= 2 && avx2 && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
                 return Path::Avx512;
             }
             if level >= 1 && avx2 {

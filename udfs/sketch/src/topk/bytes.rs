@@ -71,13 +71,7 @@ impl Keys {
             let last = if self.first { 0 } else { number(&self.last) };
             w.varint(number(key).wrapping_sub(last).into());
         } else {
-            let shared = self
-                .last
-                .iter()
-                .zip(key)
-                .take(255)
-                .take_while(|(a, b)| a == b)
-                .count();
+            let shared = self.last.iter().zip(key).take(255).take_while(|(a, b)| a == b).count();
             w.u8(shared as u8);
             w.slice(&key[shared..]);
         }
@@ -100,12 +94,7 @@ impl Keys {
             let Some(start) = self.last.get(..shared) else {
                 return Err(Error::Corrupt("a key shares more than there is"));
             };
-            if shared < 255
-                && self
-                    .last
-                    .get(shared)
-                    .is_some_and(|b| rest.first() == Some(b))
-            {
+            if shared < 255 && self.last.get(shared).is_some_and(|b| rest.first() == Some(b)) {
                 return Err(Error::Corrupt("a key is not in its shortest form"));
             }
             [start, rest].concat()
@@ -169,11 +158,7 @@ impl<K: Key> Form<K> {
     ) -> Result<(Self, Shape, u128, u64), Error> {
         let mut small = || Ok::<_, Error>(u32::try_from(r.varint()?).unwrap_or(u32::MAX));
         let (capacity, lines, cells) = (small()?, small()?, small()?);
-        let shape = Shape {
-            capacity,
-            lines,
-            cells,
-        };
+        let shape = Shape { capacity, lines, cells };
         if capacity == 0 || capacity as usize > MAX_CAPACITY {
             return Err(Error::Corrupt("its capacity is out of range"));
         }
@@ -262,10 +247,7 @@ impl<K: Key, C: Counter> Table<K, C> {
         }
         for cells in &self.rejects.lines {
             let least = cells.iter().map(|c| c.get()).min().unwrap_or(0);
-            let k = parameter(
-                cells.iter().map(|c| u128::from(c.get() - least)).sum(),
-                cells.len(),
-            );
+            let k = parameter(cells.iter().map(|c| u128::from(c.get() - least)).sum(), cells.len());
             bits.bits(k.into(), 6);
             bits.rice(least, CELL_K);
             for cell in cells {
@@ -277,13 +259,7 @@ impl<K: Key, C: Counter> Table<K, C> {
 }
 
 impl<K: Key> Dense<K> {
-    fn read(
-        r: &mut Reader<'_>,
-        shape: Shape,
-        kind: ItemKind,
-        seed: Seed,
-        rows: u64,
-    ) -> Result<Self, Error> {
+    fn read(r: &mut Reader<'_>, shape: Shape, kind: ItemKind, seed: Seed, rows: u64) -> Result<Self, Error> {
         // The least bits of a line of slots and of one of cells: they are allocated only if they can be there.
         const LINE: usize = 11 + 6 + 5 + 1;
         const CELL_LINE: usize = 6 + 9 + 32;
@@ -293,8 +269,7 @@ impl<K: Key> Dense<K> {
         }
         let mut table: Table<K, u64> = Table::empty(shape, seed);
         table.rows = rows;
-        (table.tau, table.gate, table.since, table.debt) =
-            (r.varint()?, r.varint()?, r.varint()?, r.varint()?);
+        (table.tau, table.gate, table.since, table.debt) = (r.varint()?, r.varint()?, r.varint()?, r.varint()?);
         table.read_pending(r, kind)?;
         let n = r.count(5)?;
         if n > shape.room() {
@@ -356,9 +331,7 @@ impl<K: Key> Dense<K> {
                 table.peak = table.peak.max(count);
             }
             if least != 0 || k != parameter(sum, SLOTS - kept) {
-                return Err(Error::Corrupt(
-                    "a line of slots is not in its shortest form",
-                ));
+                return Err(Error::Corrupt("a line of slots is not in its shortest form"));
             }
         }
         for at in 0..table.rejects.lines.len() {
@@ -376,9 +349,7 @@ impl<K: Key> Dense<K> {
                 table.rejects.peak = table.rejects.peak.max(*cell);
             }
             if smallest != 0 || k != parameter(sum, cells.len()) {
-                return Err(Error::Corrupt(
-                    "a line of cells is not in its shortest form",
-                ));
+                return Err(Error::Corrupt("a line of cells is not in its shortest form"));
             }
         }
         bits.finish()?;
@@ -388,8 +359,7 @@ impl<K: Key> Dense<K> {
     /// The narrowest table that holds the same numbers.
     fn narrow(table: Table<K, u64>) -> Self {
         let most = table.peak.max(table.tau).max(table.rejects.peak);
-        let entries =
-            |of: fn(&Entry<K, u64>) -> u64| table.entries.iter().map(of).max().unwrap_or(0);
+        let entries = |of: fn(&Entry<K, u64>) -> u64| table.entries.iter().map(of).max().unwrap_or(0);
         let most = most
             .max(entries(|e| e.guess))
             .max(entries(|e| e.slack))

@@ -65,10 +65,7 @@ pub(crate) struct Strings<'a, O> {
 impl<'a, O: Offset> Strings<'a, O> {
     #[inline(always)]
     fn get(&self, row: usize) -> Option<(usize, &'a [u8])> {
-        let (from, to) = (
-            self.offsets.get(row)?.at()?,
-            self.offsets.get(row + 1)?.at()?,
-        );
+        let (from, to) = (self.offsets.get(row)?.at()?, self.offsets.get(row + 1)?.at()?);
         Some((from, self.bytes.get(from..to)?))
     }
 }

@@ -6,9 +6,7 @@
 use super::shape::SLOTS;
 
 /// An unsigned counter.
-pub(crate) trait Counter:
-    Copy + Ord + Default + 'static + Send + Sync + std::fmt::Debug
-{
+pub(crate) trait Counter: Copy + Ord + Default + 'static + Send + Sync + std::fmt::Debug {
     /// The type that counts compared rows: these run ahead of all other counts.
     type Wide: Copy + 'static + Send + Sync + std::fmt::Debug;
     /// Aligns a line.
@@ -109,11 +107,7 @@ impl<C: Counter> Line<C> {
     fn open_counts(&self) -> [C; SLOTS] {
         let mut counts = self.counts;
         for (count, print) in counts.iter_mut().zip(&self.prints) {
-            *count = if print & 1 == 1 {
-                C::new(C::MAX)
-            } else {
-                *count
-            };
+            *count = if print & 1 == 1 { C::new(C::MAX) } else { *count };
         }
         counts
     }

@@ -21,12 +21,10 @@ impl<K: Key, C: Counter> Table<K, C> {
             order.push((*weight, line as u32, print, i as u32));
         }
         order.sort_unstable_by(|a, b| {
-            b.0.cmp(&a.0)
-                .then((a.1, a.2).cmp(&(b.1, b.2)))
-                .then_with(|| {
-                    let (x, y) = (sparse.items[a.3 as usize].0, sparse.items[b.3 as usize].0);
-                    x.order(&sparse.tails, y, &sparse.tails)
-                })
+            b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))).then_with(|| {
+                let (x, y) = (sparse.items[a.3 as usize].0, sparse.items[b.3 as usize].0);
+                x.order(&sparse.tails, y, &sparse.tails)
+            })
         });
         for (weight, at, print, i) in order {
             let line = &mut table.lines[at as usize];

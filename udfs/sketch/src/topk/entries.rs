@@ -60,10 +60,7 @@ impl<K: Key, C: Counter> Table<K, C> {
             .then(a.line.cmp(&b.line))
             .then(a.print.cmp(&b.print))
             .then_with(|| {
-                let (x, y) = (
-                    self.entries[a.number as usize].key,
-                    self.entries[b.number as usize].key,
-                );
+                let (x, y) = (self.entries[a.number as usize].key, self.entries[b.number as usize].key);
                 x.order(&self.tails, y, &self.tails)
             })
     }
@@ -88,9 +85,9 @@ impl<K: Key, C: Counter> Table<K, C> {
             let slot = line
                 .class(class[0].print)
                 .map_or(line.floor(), |slot| line.counts[slot].get());
-            let sum = class.iter().fold(slot.saturating_mul(2), |sum, kept| {
-                sum.saturating_add(kept.estimate)
-            });
+            let sum = class
+                .iter()
+                .fold(slot.saturating_mul(2), |sum, kept| sum.saturating_add(kept.estimate));
             if !C::fits(sum) {
                 return Err(TooNarrow);
             }
@@ -102,11 +99,7 @@ impl<K: Key, C: Counter> Table<K, C> {
         // Fill the holes below `keep` with the survivors above.
         let (survivors, losers) = all.split_at(keep);
         let holes = losers.iter().filter(|kept| (kept.number as usize) < keep);
-        for (mover, hole) in survivors
-            .iter()
-            .filter(|kept| kept.number as usize >= keep)
-            .zip(holes)
-        {
+        for (mover, hole) in survivors.iter().filter(|kept| kept.number as usize >= keep).zip(holes) {
             let (from, to) = (mover.number as usize, hole.number as usize);
             self.entries[to] = self.entries[from];
             self.mark(to, self.is_clashed(from));
@@ -154,9 +147,7 @@ impl<K: Key, C: Counter> Table<K, C> {
             let entry = self.entries[last];
             let (at, print) = place(entry.key.hash(&self.tails, self.seed), self.lines.len());
             let line = &mut self.lines[at];
-            let slot = line
-                .keepers(print)
-                .find(|slot| line.counts[*slot].get() == last as u64);
+            let slot = line.keepers(print).find(|slot| line.counts[*slot].get() == last as u64);
             if let Some(slot) = slot {
                 line.counts[slot] = C::new(number as u64);
             }
@@ -197,11 +188,7 @@ impl<K: Key, C: Counter> Table<K, C> {
 
     /// Writes the tails anew without those that no entry needs.
     pub fn drop_tails(&mut self) {
-        let live: usize = self
-            .entries
-            .iter()
-            .map(|entry| entry.key.tail(&self.tails).len())
-            .sum();
+        let live: usize = self.entries.iter().map(|entry| entry.key.tail(&self.tails).len()).sum();
         if live == self.tails.len() {
             return;
         }

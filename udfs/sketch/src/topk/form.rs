@@ -38,9 +38,9 @@ impl<K: Key> Dense<K> {
         }
         match Table::of_sparse(sparse, shape, seed) {
             Ok(table) => Dense::W32(table),
-            Err(TooNarrow) => Dense::W64(
-                Table::of_sparse(sparse, shape, seed).unwrap_or_else(|_| Table::empty(shape, seed)),
-            ),
+            Err(TooNarrow) => {
+                Dense::W64(Table::of_sparse(sparse, shape, seed).unwrap_or_else(|_| Table::empty(shape, seed)))
+            }
         }
     }
 

@@ -17,9 +17,7 @@ pub(crate) struct Incoming<'a, K> {
 }
 
 /// A stored key.
-pub(crate) trait Key:
-    Copy + Default + PartialEq + std::fmt::Debug + 'static + Send + Sync
-{
+pub(crate) trait Key: Copy + Default + PartialEq + std::fmt::Debug + 'static + Send + Sync {
     /// What a key of these bytes looks like on its way in.
     fn incoming(seed: Seed, bytes: &[u8]) -> Incoming<'_, Self>;
     /// Stores a key, its tail behind the others.

@@ -97,10 +97,7 @@ impl Classes {
 impl<K: Key, C: Counter> Table<K, C> {
     /// Adds a table of the same shape and seed, neither with rows waiting. On error nothing has changed: widen both.
     pub fn absorb(&mut self, other: &Self, total: u128) -> Result<(), TooNarrow> {
-        let most = self
-            .peak
-            .max(self.tau)
-            .saturating_add(other.peak.max(other.tau));
+        let most = self.peak.max(self.tau).saturating_add(other.peak.max(other.tau));
         let rejects = self.rejects.peak.saturating_add(other.rejects.peak);
         if !C::fits(most) || !C::fits(rejects) || total > C::WIDE_MAX.into() && C::MAX < u64::MAX {
             return Err(TooNarrow);
@@ -116,11 +113,7 @@ impl<K: Key, C: Counter> Table<K, C> {
         let mut clashed = vec![0u64; self.clashed.len().max(placed.len() / 64 + 1)];
         self.peak = 0;
         for line in 0..self.lines.len() {
-            let end = at
-                + placed[at..]
-                    .iter()
-                    .take_while(|p| p.line as usize == line)
-                    .count();
+            let end = at + placed[at..].iter().take_while(|p| p.line as usize == line).count();
             let placed = &mut placed[at..end];
             at = end;
             lost = lost.max(self.meet_line(other, line, placed, &tails, entries.len()));
@@ -139,11 +132,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     }
 
     /// The kept items of both, in the order of lines.
-    fn meet_entries(
-        &self,
-        other: &Self,
-        tails: &mut Vec<u8>,
-    ) -> Result<Vec<Placed<K, C>>, TooNarrow> {
+    fn meet_entries(&self, other: &Self, tails: &mut Vec<u8>) -> Result<Vec<Placed<K, C>>, TooNarrow> {
         let mut placed = Vec::with_capacity(self.entries.len() + other.entries.len());
         tails.reserve(self.tails.len().max(other.tails.len()));
         for at in 0..self.lines.len() {
@@ -208,9 +197,7 @@ impl<K: Key, C: Counter> Table<K, C> {
             }
             None => {
                 clashed |= match class {
-                    Some(count) => {
-                        floors[0] > entry.guess.get().saturating_add(smaller) && count > smaller
-                    }
+                    Some(count) => floors[0] > entry.guess.get().saturating_add(smaller) && count > smaller,
                     None => floors[1] > smaller,
                 };
                 let hash = entry.key.hash(&self.tails, self.seed);
@@ -255,14 +242,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     }
 
     /// Lays out one line; its kept items, best first, get the numbers from `number` on. Returns `min(F1, F2)`.
-    fn meet_line(
-        &mut self,
-        other: &Self,
-        at: usize,
-        placed: &mut [Placed<K, C>],
-        tails: &[u8],
-        number: usize,
-    ) -> u64 {
+    fn meet_line(&mut self, other: &Self, at: usize, placed: &mut [Placed<K, C>], tails: &[u8], number: usize) -> u64 {
         let (mine, theirs) = (&self.lines[at], &other.lines[at]);
         let (f1, f2) = (mine.floor(), theirs.floor());
         let (low, high) = (f1.min(f2), f1.max(f2));
@@ -286,8 +266,7 @@ impl<K: Key, C: Counter> Table<K, C> {
             if found == 0 && count > 0 {
                 count = count.saturating_add(f2 - low);
             } else if found != 0 && !(contested && other.is_taken(self, at, print)) {
-                count = count
-                    .saturating_add(theirs.counts[found.trailing_zeros() as usize % SLOTS].get());
+                count = count.saturating_add(theirs.counts[found.trailing_zeros() as usize % SLOTS].get());
             }
             if count > 0 {
                 classes.push(count, print);
@@ -314,9 +293,7 @@ impl<K: Key, C: Counter> Table<K, C> {
                     .find(|(_, print)| *print == loser.print)
                 {
                     Some((count, _)) => *count = count.saturating_add(estimate),
-                    None if loser.clashed => {
-                        classes.push(estimate.saturating_add(high), loser.print)
-                    }
+                    None if loser.clashed => classes.push(estimate.saturating_add(high), loser.print),
                     None => classes.push(estimate.max(high), loser.print),
                 }
             }

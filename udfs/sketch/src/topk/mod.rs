@@ -133,18 +133,8 @@ impl TopK {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn with_seed(
-        kind: ItemKind,
-        measure: Measure,
-        capacity: usize,
-        seed: u64,
-    ) -> Result<Self, Error> {
-        Ok(Self::of_shape(
-            kind,
-            measure,
-            Shape::of_capacity(capacity)?,
-            seed,
-        ))
+    pub fn with_seed(kind: ItemKind, measure: Measure, capacity: usize, seed: u64) -> Result<Self, Error> {
+        Ok(Self::of_shape(kind, measure, Shape::of_capacity(capacity)?, seed))
     }
 
     /// The most precise sketch that tracks `capacity` items within `bytes` of heap, for items of up to 12 bytes.
@@ -152,12 +142,7 @@ impl TopK {
     /// # Errors
     ///
     /// When the capacity is out of range, or the bytes are too few for it.
-    pub fn with_memory(
-        kind: ItemKind,
-        measure: Measure,
-        capacity: usize,
-        bytes: usize,
-    ) -> Result<Self, Error> {
+    pub fn with_memory(kind: ItemKind, measure: Measure, capacity: usize, bytes: usize) -> Result<Self, Error> {
         let key = if kind == ItemKind::Int64 {
             size_of::<u64>()
         } else {
@@ -196,9 +181,7 @@ impl TopK {
         let TopK { head, body } = self;
         match body {
             Body::Strings(form) => form.add(head, View::incoming(head.seed, item), weight),
-            Body::Integers(form) if item.len() == 8 => {
-                form.add(head, u64::incoming(head.seed, item), weight)
-            }
+            Body::Integers(form) if item.len() == 8 => form.add(head, u64::incoming(head.seed, item), weight),
             Body::Integers(_) => head.skip(1),
         }
     }
@@ -213,9 +196,7 @@ impl TopK {
     pub fn update_batch(&mut self, items: Items<'_>, rows: Rows<'_>, weights: Option<&[i64]>) {
         let TopK { head, body } = self;
         match (body, items) {
-            (Body::Integers(form), Items::Int64(values)) => {
-                form.add_rows(head, &Integers(values), rows, weights)
-            }
+            (Body::Integers(form), Items::Int64(values)) => form.add_rows(head, &Integers(values), rows, weights),
             (Body::Strings(form), Items::Offsets { offsets, bytes }) => {
                 form.add_rows(head, &Strings { offsets, bytes }, rows, weights);
             }
@@ -443,10 +424,7 @@ impl TopK {
         if a.seed != b.seed {
             return Err(Error::MixedSeeds);
         }
-        let (total, skipped) = (
-            a.total.saturating_add(b.total),
-            a.skipped.saturating_add(b.skipped),
-        );
+        let (total, skipped) = (a.total.saturating_add(b.total), a.skipped.saturating_add(b.skipped));
         self.head = Head {
             shape: a.shape.meet(b.shape),
             total,
@@ -483,12 +461,8 @@ impl TopK {
         };
         fn trimmed<K: Key>(form: &Form<K>, head: &Head) -> Form<K> {
             match form {
-                Form::Sparse(sparse) if sparse.items.len() <= head.shape.keep() => {
-                    Form::Sparse(sparse.clone())
-                }
-                Form::Sparse(sparse) => {
-                    Form::Dense(Box::new(Dense::of_sparse(sparse, head.shape, head.seed)))
-                }
+                Form::Sparse(sparse) if sparse.items.len() <= head.shape.keep() => Form::Sparse(sparse.clone()),
+                Form::Sparse(sparse) => Form::Dense(Box::new(Dense::of_sparse(sparse, head.shape, head.seed))),
                 Form::Dense(dense) => Form::Dense(Box::new(dense.project(head.shape))),
             }
         }
@@ -527,8 +501,7 @@ impl TopK {
             1 => true,
             _ => return Err(Error::Corrupt("its form is unknown")),
         };
-        let kind =
-            ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
+        let kind = ItemKind::from_tag(r.u8()?).ok_or(Error::Corrupt("its kind of items is unknown"))?;
         let measure = Measure::from_tag(r.u8()?).ok_or(Error::Corrupt("its measure is unknown"))?;
         let seed = Seed::new(seed);
         if r.u32()? != seed.id() {

@@ -97,8 +97,7 @@ mod tests {
                     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
                         assert_eq!(portable, Avx2::find(&prints, print));
                     }
-                    if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl")
-                    {
+                    if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
                         assert_eq!(portable, Avx512::find(&prints, print));
                     }
                 }

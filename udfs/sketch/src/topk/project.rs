@@ -63,13 +63,9 @@ impl<K: Key, C: Counter> Table<K, C> {
                 {
                     // The key goes to the neighbour; here remains what it says about its print.
                     let guesses = line.keepers(print).fold(0u64, |sum, slot| {
-                        sum.saturating_add(
-                            self.entries[line.counts[slot].get() as usize].guess.get(),
-                        )
+                        sum.saturating_add(self.entries[line.counts[slot].get() as usize].guess.get())
                     });
-                    let class = line
-                        .class(print)
-                        .map_or(own, |slot| line.counts[slot].get());
+                    let class = line.class(print).map_or(own, |slot| line.counts[slot].get());
                     classes.push((print, class.saturating_add(guesses)));
                 }
             }
@@ -107,10 +103,7 @@ impl<K: Key, C: Counter> Table<K, C> {
                 });
                 (item.print | 1, number as u64)
             } else {
-                let (print, count) = classes
-                    .get(slot - keep.len())
-                    .copied()
-                    .unwrap_or((0, floor));
+                let (print, count) = classes.get(slot - keep.len()).copied().unwrap_or((0, floor));
                 new.peak = new.peak.max(count.max(floor));
                 (print, count.max(floor))
             };

@@ -45,13 +45,9 @@ impl<K: Key, C: Counter> Table<K, C> {
                     // Others of this print: what the slot had before, or, after a clash, all of it together.
                     let print = line.prints[slot] & !1;
                     let number = count as usize;
-                    let class = line
-                        .class(print)
-                        .map_or(floor, |slot| line.counts[slot].get());
+                    let class = line.class(print).map_or(floor, |slot| line.counts[slot].get());
                     let sum = line.keepers(print).fold(0u64, |sum, slot| {
-                        sum.saturating_add(
-                            self.entries[line.counts[slot].get() as usize].guess.get(),
-                        )
+                        sum.saturating_add(self.entries[line.counts[slot].get() as usize].guess.get())
                     });
                     if self.is_clashed(number) {
                         class.saturating_add(sum)
@@ -64,7 +60,6 @@ impl<K: Key, C: Counter> Table<K, C> {
                 most = most.max(bound);
             }
         }
-        most.saturating_add(self.debt)
-            .saturating_add(self.rejects.most())
+        most.saturating_add(self.debt).saturating_add(self.rejects.most())
     }
 }

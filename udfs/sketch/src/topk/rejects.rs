@@ -30,11 +30,7 @@ impl<C: Counter> Rejects<C> {
     fn cells(&self, hash: u64) -> (usize, usize, usize) {
         let g = fold(hash ^ 0xA409_3822_299F_31D0, 0x243F_6A88_85A3_08D3);
         let line = (((g >> 32) * self.lines.len() as u64) >> 32) as usize;
-        (
-            line,
-            g as usize & (HALF - 1),
-            HALF + (g as usize >> 8 & (HALF - 1)),
-        )
+        (line, g as usize & (HALF - 1), HALF + (g as usize >> 8 & (HALF - 1)))
     }
 
     #[inline(always)]
@@ -95,11 +91,7 @@ impl<C: Counter> Rejects<C> {
 
     pub fn widen<D: Counter>(&self) -> Rejects<D> {
         Rejects {
-            lines: self
-                .lines
-                .iter()
-                .map(|line| line.map(|c| D::new(c.get())))
-                .collect(),
+            lines: self.lines.iter().map(|line| line.map(|c| D::new(c.get()))).collect(),
             peak: self.peak,
         }
     }

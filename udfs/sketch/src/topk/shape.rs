@@ -50,10 +50,7 @@ impl Shape {
                 max: MAX_CAPACITY,
             });
         }
-        let lines = (capacity as u32)
-            .div_ceil(2)
-            .next_power_of_two()
-            .max(MIN_LINES);
+        let lines = (capacity as u32).div_ceil(2).next_power_of_two().max(MIN_LINES);
         Ok(Shape {
             capacity: capacity as u32,
             lines,
@@ -62,23 +59,14 @@ impl Shape {
     }
 
     /// The best shape within `bytes` for at least `capacity` items with keys of `key` bytes and counters of `width` bytes.
-    pub fn of_memory(
-        capacity: usize,
-        bytes: usize,
-        key: usize,
-        width: usize,
-    ) -> Result<Self, Error> {
+    pub fn of_memory(capacity: usize, bytes: usize, key: usize, width: usize) -> Result<Self, Error> {
         let entry = key + entry_counters(width);
         let capacity = capacity.max((bytes / KEPT / entry).min(MAX_CAPACITY));
         let mut shape = Self::of_capacity(capacity)?;
         // Entries, and what waits in an open block; then the least number of lines that can keep that many items.
-        let entries = shape.bytes(key, width)
-            - shape.lines as usize * line_bytes(width)
-            - shape.cells as usize * CELLS * width;
-        (shape.lines, shape.cells) = (
-            (shape.room().div_ceil(MAX_KEPT / 2) as u32).max(MIN_LINES),
-            1,
-        );
+        let entries =
+            shape.bytes(key, width) - shape.lines as usize * line_bytes(width) - shape.cells as usize * CELLS * width;
+        (shape.lines, shape.cells) = ((shape.room().div_ceil(MAX_KEPT / 2) as u32).max(MIN_LINES), 1);
         let (line, cell) = (line_bytes(width), CELLS * width);
         let fixed = entries + WAITING;
         let least = fixed + shape.lines as usize * line + cell;

@@ -35,11 +35,7 @@ impl<K: Key> Sparse<K> {
                 .iter()
                 .position(|(k, _)| k.is(&self.tails, key.words, || key.bytes))
         } else {
-            let is = |i: u32| {
-                self.items[i as usize]
-                    .0
-                    .is(&self.tails, key.words, || key.bytes)
-            };
+            let is = |i: u32| self.items[i as usize].0.is(&self.tails, key.words, || key.bytes);
             self.index.find(key.hash, is).map(|i| i as usize)
         }
     }
@@ -81,8 +77,6 @@ impl<K: Key> Sparse<K> {
     }
 
     pub fn size_bytes(&self) -> usize {
-        self.items.capacity() * size_of::<(K, u64)>()
-            + self.tails.capacity()
-            + self.index.size_bytes()
+        self.items.capacity() * size_of::<(K, u64)>() + self.tails.capacity() + self.index.size_bytes()
     }
 }

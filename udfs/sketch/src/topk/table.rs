@@ -137,10 +137,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     /// The random number of the row at a position.
     #[inline(always)]
     pub fn draw(hash: u64, row: u64) -> u32 {
-        (fold(
-            hash ^ row.wrapping_mul(0x9E37_79B9_7F4A_7C15),
-            0xA409_3822_299F_31D1,
-        ) >> 16) as u32
+        (fold(hash ^ row.wrapping_mul(0x9E37_79B9_7F4A_7C15), 0xA409_3822_299F_31D1) >> 16) as u32
     }
 
     /// Whether the draw admits weight `w` against floor `m`: with probability `w / (m + w)`.
@@ -259,12 +256,7 @@ impl<K: Key, C: Counter> Table<K, C> {
 
     /// One row against the table as it is now; weight 0 only offers a key that its class has counted.
     pub fn replay(&mut self, key: Incoming<'_, K>, weight: u64, row: u64) -> Result<(), TooNarrow> {
-        if !C::fits(
-            self.peak
-                .max(self.tau)
-                .max(self.rejects.peak)
-                .saturating_add(weight),
-        ) {
+        if !C::fits(self.peak.max(self.tau).max(self.rejects.peak).saturating_add(weight)) {
             return Err(TooNarrow);
         }
         let (at, print) = place(key.hash, self.lines.len());
@@ -333,14 +325,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     }
 
     /// Gives a slot's print a key: the slot held `guess` before, and `seen` more came with the key.
-    fn keep(
-        &mut self,
-        at: usize,
-        slot: usize,
-        key: Incoming<'_, K>,
-        guess: u64,
-        seen: u64,
-    ) -> Result<(), TooNarrow> {
+    fn keep(&mut self, at: usize, slot: usize, key: Incoming<'_, K>, guess: u64, seen: u64) -> Result<(), TooNarrow> {
         let (_, print) = place(key.hash, self.lines.len());
         let line = &self.lines[at];
         let others: u64 = line

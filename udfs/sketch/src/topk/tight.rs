@@ -41,10 +41,7 @@ fn feed(sketch: &mut TopK, truth: &mut HashMap<i64, u64>, phases: &[(u8, u8, u8,
 fn check(sketch: &TopK, truth: &HashMap<i64, u64>) {
     for (item, f) in truth {
         let e = sketch.estimate_i64(*item);
-        assert!(
-            e.lower <= *f && *f <= e.upper,
-            "item {item}: {f} is not in {e:?}"
-        );
+        assert!(e.lower <= *f && *f <= e.upper, "item {item}: {f} is not in {e:?}");
     }
     let answer = sketch.answer(2).unwrap();
     let listed: Vec<String> = answer.items.iter().map(|i| i.item.to_text()).collect();

@@ -68,11 +68,7 @@ impl<K: Key> Form<K> {
             let row = batch.row(i);
             match batch.load(row, head.seed) {
                 Some((hash, words, weight)) => {
-                    let bytes = if words.is_long() {
-                        batch.bytes(row)
-                    } else {
-                        &[]
-                    };
+                    let bytes = if words.is_long() { batch.bytes(row) } else { &[] };
                     self.add(head, Incoming { hash, words, bytes }, weight);
                 }
                 None => head.skip(1),
@@ -160,20 +156,14 @@ impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Weighed<'_, Col> {
     #[inline(always)]
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
         let weight = u64::try_from(*self.2.get(row)?).ok()?;
-        self.0
-            .load(row, seed)
-            .map(|(hash, words)| (hash, words, weight))
+        self.0.load(row, seed).map(|(hash, words)| (hash, words, weight))
     }
     #[inline]
     fn bytes(&self, row: usize) -> &'a [u8] {
         self.0.bytes(row)
     }
     fn weight(&self, from: usize, until: usize) -> u64 {
-        let weight = |i| {
-            self.2
-                .get(self.1.at(i))
-                .map_or(0, |w| u64::try_from(*w).unwrap_or(0))
-        };
+        let weight = |i| self.2.get(self.1.at(i)).map_or(0, |w| u64::try_from(*w).unwrap_or(0));
         (from..until).fold(0, |sum, i| sum.saturating_add(weight(i)))
     }
 }
