@@ -47,7 +47,7 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 bench-sketch: ## Measures the sketches beside their peers
-	cargo run --release --locked --manifest-path udfs/sketch/bench/Cargo.toml
+	cargo run --release --locked --manifest-path udfs/sketch/bench/Cargo.toml -- all --events 5000000 --budget 64
 
 bench-connectors: ## Measures the decoder, Kafka and Redis each alone
 	@scripts/setup.sh test
