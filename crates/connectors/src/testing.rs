@@ -4,7 +4,7 @@ use crate::{Factory, Reporter, RunOptions, connectors};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field};
 use hitters_dataflow::Error;
-use hitters_dataflow::source::{Poll, Reader, Rows, SourceFactory, Start};
+use hitters_dataflow::source::{At, Poll, Reader, Rows, SourceFactory, Start};
 use hitters_planner::connector::Options;
 use hitters_planner::error;
 use hitters_planner::plan::SourceNode;
@@ -85,7 +85,7 @@ pub(crate) fn reader(run: RunOptions, node: &SourceNode, position: Option<i64>) 
         .iter()
         .map(|partition| Start {
             number: partition.number,
-            position,
+            at: position.map_or(At::Options, At::Position),
         })
         .collect();
     source.reader(&starts)

@@ -30,6 +30,9 @@ pub enum Error {
     /// A batch could not be built.
     #[error("{0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// A checkpoint cannot be written, read or found.
+    #[error("checkpoint: {0}")]
+    Checkpoint(String),
     /// Saved state that does not fit the dataflow.
     #[error("state: {0}")]
     State(String),

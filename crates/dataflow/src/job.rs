@@ -9,7 +9,7 @@ use crate::frontier::Frontier;
 use crate::graph::Graph;
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::sink::SinkFactory;
-use crate::source::{SourceFactory, Start};
+use crate::source::{At, SourceFactory, Start};
 use crate::worker::{Message, Owned, Patience, Step, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hitters_planner::plan::{NodeKind, Plan};
@@ -143,7 +143,7 @@ impl Job {
                     .filter(|o| o.source == source)
                     .map(|o| Start {
                         number: o.number,
-                        position: None,
+                        at: At::Options,
                     })
                     .collect();
                 readers.push(if starts.is_empty() {

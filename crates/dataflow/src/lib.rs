@@ -14,6 +14,7 @@
 //! | `job`, `metrics` | threads, and what they count |
 
 pub mod batch;
+pub mod checkpoint;
 pub mod clock;
 pub mod error;
 pub mod event_time;

@@ -12,6 +12,11 @@ pub trait Source: Send {
     fn partitions(&mut self) -> Result<Vec<Partition>, Error>;
     /// A reader for some of the partitions, from the given positions. Each worker has one.
     fn reader(&mut self, partitions: &[Start]) -> Result<Box<dyn Reader>, Error>;
+    /// A checkpoint with these positions (partition and position to read next) is durable: a source that publishes its
+    /// progress does so now. It is for others to look at; recovery goes by the checkpoint.
+    fn commit(&mut self, _positions: &[(i32, i64)]) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// A partition of a source.
@@ -28,8 +33,29 @@ pub struct Partition {
 pub struct Start {
     /// Number within the source.
     pub number: i32,
-    /// Position to read first, as a batch reported it in [`Rows::next`]; `None`: as the table's options say.
-    pub position: Option<i64>,
+    /// Where to read first.
+    pub at: At,
+}
+
+/// A place in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// As the table's options say: a first run.
+    Options,
+    /// The oldest record: a partition that was added after the state was saved.
+    Beginning,
+    /// The position that a batch reported in [`Rows::next`].
+    Position(i64),
+}
+
+impl At {
+    /// The position, if there is one; for sources that begin at their beginning anyway.
+    pub fn position(self) -> Option<i64> {
+        match self {
+            Self::Position(position) => Some(position),
+            Self::Options | Self::Beginning => None,
+        }
+    }
 }
 
 /// Reads partitions on one thread. Decodes only the stored columns that the node names, in that order.

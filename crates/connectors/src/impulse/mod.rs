@@ -154,7 +154,7 @@ impl Source for ImpulseSource {
         let Some(start) = partitions.first() else {
             return Ok(Box::new(crate::single_file::Nothing));
         };
-        let next = start.position.unwrap_or(0);
+        let next = start.at.position().unwrap_or(0);
         Ok(Box::new(ImpulseReader {
             name: self.name.clone(),
             table: self.table.clone(),

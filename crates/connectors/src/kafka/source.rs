@@ -9,7 +9,7 @@ use crate::bad::BadRows;
 use crate::rows::RowDecoder;
 use crate::run::{Bound, RunOptions};
 use hitters_dataflow::Error;
-use hitters_dataflow::source::{Partition, Reader, Source, Start};
+use hitters_dataflow::source::{At, Partition, Reader, Source, Start};
 use hitters_planner::plan::SourceNode;
 use hitters_planner::table::Table;
 use std::collections::BTreeMap;
@@ -147,7 +147,11 @@ impl Source for KafkaSource {
                     self.table.topic
                 )));
             };
-            let position = start.position.unwrap_or(log.start);
+            let position = match start.at {
+                At::Options => log.start,
+                At::Beginning => log.low,
+                At::Position(position) => position,
+            };
             if position < log.low {
                 return Err(fail(gone(
                     &self.table.topic,

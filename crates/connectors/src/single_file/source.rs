@@ -112,7 +112,7 @@ impl Source for FileSource {
             at: 0,
             ended: false,
             line: 0,
-            skip: start.position.unwrap_or(0),
+            skip: start.at.position().unwrap_or(0),
             limit: i64::try_from(self.limit).unwrap_or(i64::MAX),
             decoder,
             given: Vec::new(),

@@ -5,7 +5,7 @@ use crate::kafka::{Delivery, Servers};
 use crate::testing::lines;
 use crate::{DeadLetter, Factory, StartTimeout};
 use hitters_dataflow::sink::SinkFactory;
-use hitters_dataflow::source::{Poll, SourceFactory};
+use hitters_dataflow::source::{At, Poll, SourceFactory};
 use hitters_tests::services::free_port;
 use std::time::Instant;
 
@@ -83,7 +83,7 @@ fn dropped_messages_go_to_the_dead_letter_topic() {
         .iter()
         .map(|p| hitters_dataflow::source::Start {
             number: p.number,
-            position: None,
+            at: At::Options,
         })
         .collect();
     let mut reader = source.reader(&starts).unwrap();

@@ -9,7 +9,7 @@ use crate::generate::{Generate, to_topic};
 use crate::kafka::batch::Queue;
 use crate::kafka::client::Client;
 use crate::kafka::{Servers, Watch};
-use hitters_dataflow::source::{Poll, Reader, SourceFactory, Start};
+use hitters_dataflow::source::{At, Poll, Reader, SourceFactory, Start};
 use std::process::Command;
 use std::time::Instant;
 
@@ -143,7 +143,7 @@ fn readers(servers: &str, threads: usize) -> Vec<Box<dyn Reader>> {
         let starts: Vec<_> = mine
             .map(|partition| Start {
                 number: partition.number,
-                position: None,
+                at: At::Options,
             })
             .collect();
         source.reader(&starts).unwrap()
