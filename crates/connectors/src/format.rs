@@ -1,10 +1,10 @@
 //! How rows are written in messages: the options `format`, `framing`, `bad_data` and `json.*`, which all connectors share.
 
 use crate::json::{Decimals, JsonEncoder, Timestamps, decodable};
-use crate::types::sql_name;
 use arrow::datatypes::DataType;
 use hitters_planner::connector::{Direction, Options};
 use hitters_planner::error::Error;
+use hitters_planner::sql_type;
 use hitters_planner::table::{Column, ColumnKind};
 
 /// `format`.
@@ -170,7 +170,7 @@ fn check_decodable(column: &Column) -> Result<(), Error> {
     }
     let error = Error::new(format!(
         "column '{name}' has the type {}, which cannot be read from JSON",
-        sql_name(data_type)
+        sql_type(data_type)
     ));
     Err(if *data_type == DataType::BinaryView {
         error.hint(format!(

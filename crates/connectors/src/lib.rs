@@ -25,7 +25,6 @@ mod stdout;
 #[cfg(test)]
 mod testing;
 pub mod topics;
-mod types;
 
 pub use dead_letter::DeadLetter;
 pub use factory::Factory;

@@ -64,7 +64,7 @@ pub fn explain(arguments: &Explain, files: &mut Files) -> Result<(), Failure> {
 /// What the sketches of each window cost and promise.
 fn costs(plan: &Plan) -> String {
     let mut out = String::new();
-    for node in &plan.nodes {
+    for (id, node) in plan.nodes.iter().enumerate() {
         let (what, aggregates) = match &node.kind {
             NodeKind::Window(window) => (window.window.to_string(), &window.aggregates),
             NodeKind::Regroup { aggregates, .. } => ("regrouped window".to_owned(), aggregates),
@@ -77,9 +77,8 @@ fn costs(plan: &Plan) -> String {
             },
             _ => 1,
         };
-        for aggregate in aggregates {
-            let name = aggregate.function.human_display().filter(|name| !name.is_empty());
-            let name = name.unwrap_or(aggregate.function.name());
+        let calls = hitters_planner::aggregate_calls(plan, id);
+        for (aggregate, name) in aggregates.iter().zip(calls) {
             let Some(cost) = hitters_functions::cost_of(&aggregate.function) else {
                 continue;
             };

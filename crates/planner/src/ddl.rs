@@ -5,12 +5,11 @@ use crate::connector::{Connectors, Direction, Options};
 use crate::create_table::{ColumnDef, CreateTable, TableOption};
 use crate::error::{Error, Span};
 use crate::fault;
-use crate::insert::sql_type;
 use crate::optimize;
 use crate::plan::Warning;
 use crate::syntax::{place, place_known};
 use crate::table::{Column, ColumnKind, Table};
-use crate::types::column_type;
+use crate::types::{column_type, sql_type};
 use crate::window_calls;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -356,6 +355,9 @@ fn times(
                 }
                 Err(e) => errors.push(e.at(place_known(expr.span())).at(mark.span)),
             }
+        } else {
+            // As on Arroyo: the column itself, so that a row is late as soon as one of a later window has come.
+            watermark = event_time.clone();
         }
     }
     if table.spec.direction() == Direction::Sink && (event_time.is_some() || watermark.is_some()) {

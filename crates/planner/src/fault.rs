@@ -1,6 +1,7 @@
 //! DataFusion's errors as ours: the place from its diagnostics, the words without its prefixes, a hint where one helps.
 
 use crate::error::{Error, Span};
+use crate::wording::in_sql;
 use datafusion::common::{Column, SchemaError, Span as DfSpan};
 use datafusion::error::DataFusionError;
 
@@ -26,7 +27,14 @@ fn single(error: &DataFusionError) -> Error {
     let root = error.find_root();
     let fault = match root {
         DataFusionError::SchemaError(schema, _) => schema_error(schema),
-        other => plain(&words(other)),
+        other => {
+            let fault = plain(&words(other));
+            Error {
+                message: in_sql(&fault.message),
+                hint: fault.hint.map(|hint| in_sql(&hint)),
+                ..fault
+            }
+        }
     };
     fault.at(span)
 }
@@ -82,6 +90,9 @@ fn words(error: &DataFusionError) -> String {
     }
 }
 
+/// `tumble(...).start`. Arroyo's planner does not take it either.
+pub(crate) const FIELD_OF_CALL: &str = "a field of a call cannot be taken here";
+
 /// What DataFusion puts before its words.
 const PREFIXES: [&str; 7] = [
     "Error during planning: ",
@@ -109,13 +120,19 @@ fn plain(text: &str) -> Error {
         .unwrap_or(text);
     let text = bare(text);
     if text.starts_with("Dot access not supported") {
-        return Error::new("a field of a call cannot be taken here").hint(
-            "name the value in a query below, and take its field around it: SELECT w.start FROM (SELECT ... AS w ...)",
+        return Error::new(FIELD_OF_CALL).hint(
+            "name the value in a query below, and take its field around it: SELECT window.start FROM (SELECT tumble(INTERVAL '1 minute') AS window, ... GROUP BY 1)",
         );
     }
     if text.starts_with("Projections require unique expression names") {
         let name = text.split('"').nth(1).unwrap_or("a column");
         return Error::new(format!("column {name} comes out twice")).hint("give one of them another name with AS");
+    }
+    // "Function 'f' failed to match any signature, errors: Error during planning: A (DataType: T).,Error during planning: B"
+    if let Some((_, reasons)) = text.split_once(" failed to match any signature, errors: ") {
+        let reason = reasons.split(",Error during planning: ").next().unwrap_or(reasons);
+        let reason = reason.split(" (DataType:").next().unwrap_or(reason);
+        return Error::new(bare(reason).replace("requires String", "requires TEXT"));
     }
     // A function of ours that refuses its arguments says why itself.
     if let Some((_, reason)) = text.split_once(" coercion failed with: ") {
@@ -147,6 +164,11 @@ fn plain(text: &str) -> Error {
         Some((first, rest)) => (first.trim_end().trim_end_matches('.'), rest.trim()),
         None => (text.trim_end_matches('.'), ""),
     };
+    if first == "Invalid function 'row_time'" {
+        return Error::new("function 'row_time' is not supported").hint(
+            "take the column that WATERMARK FOR names, or the start or end of the window column of windowed rows",
+        );
+    }
     let fault = match first.strip_prefix("Invalid function ") {
         Some(name) => Error::new(format!("there is no function {name}")),
         None => Error::new(first),

@@ -3,24 +3,41 @@
 use crate::error::{Error, Span};
 use crate::fault;
 use crate::functions::is_json_union;
+use crate::nulls;
 use crate::optimize;
-use crate::syntax::place;
+use crate::plan::Warning;
+use crate::sql_text;
+use crate::syntax::{place, place_known};
 use crate::table::{Column as TableColumn, ColumnKind};
+use crate::types::sql_type;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Column, Result as DfResult, ScalarValue};
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, lit};
-use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::{self, Spanned};
 use std::sync::Arc;
 
+/// What is written to.
+pub(crate) struct Target<'t> {
+    pub table: &'t str,
+    pub fields: &'t [FieldRef],
+    /// The columns that the statement names; none: all of them.
+    pub named: &'t [ast::Ident],
+    /// The name of the table in the statement.
+    pub at: Span,
+    /// The expressions behind SELECT, as far as each stands for one column.
+    pub selected: Vec<Option<Span>>,
+}
+
 /// Columns of the target in its order, as expressions over the query.
-pub(crate) fn matched(
-    query: LogicalPlan,
-    table: &str,
-    fields: &[FieldRef],
-    named: &[ast::Ident],
-    at: Span,
-) -> Result<LogicalPlan, Error> {
+pub(crate) fn matched(query: LogicalPlan, target: &Target, warnings: &mut Vec<Warning>) -> Result<LogicalPlan, Error> {
+    let Target {
+        table,
+        fields,
+        named,
+        at,
+        ..
+    } = *target;
     let schema = query.schema().clone();
     let both = || {
         let of = |fields: &mut dyn Iterator<Item = (&str, &DataType)>| {
@@ -50,9 +67,22 @@ pub(crate) fn matched(
             .hint(both()));
     }
     let mut exprs = Vec::new();
+    let nulls = nulls::of(&query);
     for (field, position) in fields.iter().zip(positions) {
         let expr = match position {
             Some(index) => {
+                if !field.is_nullable()
+                    && nulls.get(index) == Some(&true)
+                    && !is_json_union(schema.field(index).data_type())
+                {
+                    let name = sql_text::name(field.name());
+                    warnings.push(Warning {
+                        message: format!(
+                            "column {name} of table {table} is NOT NULL, but this may be NULL: write coalesce(..., what stands for NULL), or declare {name} without NOT NULL"
+                        ),
+                        span: target.selected.get(index).copied().flatten().or(Some(at)),
+                    });
+                }
                 let column = Expr::Column(Column::from(schema.qualified_field(index)));
                 convert(column, field, schema.as_ref()).map_err(|e| {
                     Error::new(format!(
@@ -79,6 +109,30 @@ pub(crate) fn matched(
         .project(exprs)
         .and_then(LogicalPlanBuilder::build)
         .map_err(|e| fault::error(&e))
+}
+
+/// The expressions behind SELECT with their places; nothing if one of them may be several columns.
+pub(crate) fn selected(query: &ast::Query) -> Vec<Option<Span>> {
+    let mut body = query.body.as_ref();
+    loop {
+        match body {
+            ast::SetExpr::SetOperation { left, .. } => body = left,
+            ast::SetExpr::Query(query) => body = &query.body,
+            ast::SetExpr::Select(select) => {
+                let one = |item: &ast::SelectItem| {
+                    matches!(
+                        item,
+                        ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. }
+                    )
+                };
+                return match select.projection.iter().all(one) {
+                    true => select.projection.iter().map(|item| place_known(item.span())).collect(),
+                    false => Vec::new(),
+                };
+            }
+            _ => return Vec::new(),
+        }
+    }
 }
 
 /// For each field the position in the query that it comes from.
@@ -185,41 +239,5 @@ fn same_type(a: &DataType, b: &DataType) -> bool {
         }
         (DataType::List(a), DataType::List(b)) => same_type(a.data_type(), b.data_type()),
         _ => a == b,
-    }
-}
-
-/// The name of a type as a user writes it.
-pub(crate) fn sql_type(data_type: &DataType) -> String {
-    use arrow::datatypes::TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
-    match data_type {
-        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "TEXT".to_string(),
-        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "BYTEA".to_string(),
-        DataType::Boolean => "BOOLEAN".to_string(),
-        DataType::Int8 => "TINYINT".to_string(),
-        DataType::Int16 => "SMALLINT".to_string(),
-        DataType::Int32 => "INT".to_string(),
-        DataType::Int64 => "BIGINT".to_string(),
-        DataType::UInt8 => "TINYINT UNSIGNED".to_string(),
-        DataType::UInt16 => "SMALLINT UNSIGNED".to_string(),
-        DataType::UInt32 => "INT UNSIGNED".to_string(),
-        DataType::UInt64 => "BIGINT UNSIGNED".to_string(),
-        DataType::Float32 => "FLOAT".to_string(),
-        DataType::Float64 => "DOUBLE".to_string(),
-        DataType::Decimal128(p, s) => format!("DECIMAL({p}, {s})"),
-        DataType::Date32 => "DATE".to_string(),
-        DataType::Timestamp(Nanosecond, None) => "TIMESTAMP".to_string(),
-        DataType::Timestamp(Microsecond, None) => "TIMESTAMP(6)".to_string(),
-        DataType::Timestamp(Millisecond, None) => "TIMESTAMP(3)".to_string(),
-        DataType::Timestamp(Second, None) => "TIMESTAMP(0)".to_string(),
-        DataType::Struct(fields) => {
-            let fields: Vec<_> = fields
-                .iter()
-                .map(|f| format!("{} {}", f.name(), sql_type(f.data_type())))
-                .collect();
-            format!("STRUCT<{}>", fields.join(", "))
-        }
-        DataType::List(item) => format!("{}[]", sql_type(item.data_type())),
-        t if is_json_union(t) => "JSON".to_string(),
-        other => other.to_string(),
     }
 }

@@ -22,15 +22,18 @@ mod fault;
 mod fence;
 mod functions;
 mod insert;
+mod nulls;
 mod optimize;
 mod places;
 mod planner;
 mod size;
 mod sources;
+mod sql_text;
 mod syntax;
 mod types;
 mod window_calls;
 mod windowing;
+mod wording;
 
 pub mod connector;
 pub mod error;
@@ -39,7 +42,8 @@ pub mod table;
 pub mod window;
 
 pub use error::{Error, Span};
-pub use explain::explain;
+pub use explain::{aggregate_calls, explain};
 pub use functions::Functions;
 pub use planner::{PlanOptions, Planner, plan};
+pub use types::sql_type;
 pub use window_calls::window_type;

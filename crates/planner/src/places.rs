@@ -4,6 +4,7 @@
 //! function, a clause. The first match wins, which is right wherever there is one; the statement itself is the last resort.
 
 use crate::error::Span;
+use crate::fault::FIELD_OF_CALL;
 use crate::syntax::place_known;
 use datafusion::logical_expr::Expr as LogicalExpr;
 use datafusion::sql::sqlparser::ast::{
@@ -23,6 +24,7 @@ pub(crate) struct Places {
     joins: Vec<Span>,
     subqueries: Vec<Span>,
     set_operation: Option<(&'static str, Span)>,
+    field_of_call: Option<Span>,
     relations: Vec<(String, Span)>,
 }
 
@@ -38,6 +40,7 @@ impl Places {
             joins: Vec::new(),
             subqueries: Vec::new(),
             set_operation: None,
+            field_of_call: None,
             relations: Vec::new(),
         };
         let _ = query.visit(&mut places);
@@ -106,6 +109,9 @@ impl Places {
 
     /// The function or table that a message names.
     pub(crate) fn named_in(&self, message: &str) -> Option<Span> {
+        if message == FIELD_OF_CALL {
+            return self.field_of_call;
+        }
         let called = |name: &str| {
             let forms = [
                 format!("'{name}'"),
@@ -210,6 +216,9 @@ impl Visitor for Places {
                 {
                     self.functions.push((ident.value.to_lowercase(), span));
                 }
+            }
+            Expr::CompoundFieldAccess { root, .. } if matches!(root.as_ref(), Expr::Function(_)) => {
+                self.field_of_call = self.field_of_call.or_else(|| place_known(expr.span()));
             }
             Expr::Subquery(query) | Expr::Exists { subquery: query, .. } | Expr::InSubquery { subquery: query, .. } => {
                 self.subqueries.extend(place_known(query.span()));

@@ -132,7 +132,8 @@ pub struct SourceNode {
     /// Event time, over stored and generated columns side by side: `Timestamp(Nanosecond, None)`. `None`: the time of the
     /// record (Kafka's timestamp; arrival for others).
     pub event_time: Option<Arc<dyn PhysicalExpr>>,
-    /// Watermark, over the same columns, same type. `None`: event time minus one second.
+    /// Watermark, over the same columns, same type; the event time column itself for `WATERMARK FOR col` without an
+    /// expression. `None`: no `WATERMARK FOR` (as with `event_time_field`), event time minus one second.
     pub watermark: Option<Arc<dyn PhysicalExpr>>,
     /// Output columns: positions in stored and generated columns side by side.
     pub output: Vec<usize>,

@@ -7,7 +7,7 @@ use crate::ddl;
 use crate::error::{Error, Span};
 use crate::fault;
 use crate::functions::{Functions, Registry};
-use crate::insert;
+use crate::insert::{self, Target};
 use crate::optimize;
 use crate::places::Places;
 use crate::plan::{Plan, Warning};
@@ -262,7 +262,15 @@ impl<'a> File<'a> {
             errors.extend(self.resolve(*query).err().unwrap_or_default());
             return Err(errors);
         };
+        let selected = insert::selected(&query);
         let plan = self.analyse(self.resolve(*query)?)?;
+        let target = Target {
+            table: &name.value,
+            fields: &[],
+            named: &named,
+            at,
+            selected,
+        };
         match entry {
             Entry::Broken => Ok(()),
             Entry::View(_) => Err(vec![
@@ -276,7 +284,11 @@ impl<'a> File<'a> {
                             .hint("put all INSERTs before the first query that reads it"),
                     ]);
                 }
-                let plan = insert::matched(plan, &name.value, &memory.fields, &named, at).map_err(one)?;
+                let target = Target {
+                    fields: &memory.fields,
+                    ..target
+                };
+                let plan = insert::matched(plan, &target, &mut self.warnings).map_err(one)?;
                 let checked = self.prepare(plan.clone(), &places)?;
                 Builder::check(&checked, &places).map_err(|e| vec![e])?;
                 if let Some(Entry::Memory(memory)) = self.catalog.get_mut(&name.value) {
@@ -297,7 +309,12 @@ impl<'a> File<'a> {
                     ]);
                 }
                 let fields: Vec<_> = table.columns.iter().map(|c| c.field.clone()).collect();
-                let plan = insert::matched(plan, &table.name, &fields, &named, at).map_err(one)?;
+                let target = Target {
+                    table: &table.name,
+                    fields: &fields,
+                    ..target
+                };
+                let plan = insert::matched(plan, &target, &mut self.warnings).map_err(one)?;
                 let plan = self.prepare(plan, &places)?;
                 self.outputs.push(Output {
                     plan,

@@ -1,6 +1,7 @@
-//! SQL types of columns as Arrow types.
+//! SQL types of columns as Arrow types, and back.
 
 use crate::error::Error;
+use crate::functions::is_json_union;
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
 use std::sync::Arc;
@@ -94,5 +95,46 @@ fn decimal(info: &ExactNumberInfo) -> Result<DataType, Error> {
         }
         _ => Err(Error::new(format!("DECIMAL({precision}, {scale}) is not supported"))
             .hint("1 <= precision <= 38, scale <= precision")),
+    }
+}
+
+/// The name of a type as a user writes it: `BIGINT` for `Int64`, and so on.
+pub fn sql_type(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "TEXT".to_string(),
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "BYTEA".to_string(),
+        DataType::Boolean => "BOOLEAN".to_string(),
+        DataType::Int8 => "TINYINT".to_string(),
+        DataType::Int16 => "SMALLINT".to_string(),
+        DataType::Int32 => "INT".to_string(),
+        DataType::Int64 => "BIGINT".to_string(),
+        DataType::UInt8 => "TINYINT UNSIGNED".to_string(),
+        DataType::UInt16 => "SMALLINT UNSIGNED".to_string(),
+        DataType::UInt32 => "INT UNSIGNED".to_string(),
+        DataType::UInt64 => "BIGINT UNSIGNED".to_string(),
+        DataType::Float32 => "FLOAT".to_string(),
+        DataType::Float64 => "DOUBLE".to_string(),
+        DataType::Decimal128(p, s) => format!("DECIMAL({p}, {s})"),
+        DataType::Date32 | DataType::Date64 => "DATE".to_string(),
+        DataType::Time32(_) | DataType::Time64(_) => "TIME".to_string(),
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => "TIMESTAMP".to_string(),
+        DataType::Timestamp(TimeUnit::Microsecond, None) => "TIMESTAMP(6)".to_string(),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP(3)".to_string(),
+        DataType::Timestamp(TimeUnit::Second, None) => "TIMESTAMP(0)".to_string(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE".to_string(),
+        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL".to_string(),
+        DataType::Null => "NULL".to_string(),
+        DataType::Struct(fields) => {
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|f| format!("{} {}", f.name(), sql_type(f.data_type())))
+                .collect();
+            format!("STRUCT<{}>", fields.join(", "))
+        }
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            format!("{}[]", sql_type(item.data_type()))
+        }
+        t if is_json_union(t) => "JSON".to_string(),
+        other => other.to_string(),
     }
 }

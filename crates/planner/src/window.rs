@@ -1,5 +1,6 @@
 //! Event-time windows and the panes that they are made of.
 
+use crate::sql_text::interval;
 use std::fmt;
 
 /// A window function of the portable subset. Times are nanoseconds since the epoch, UTC; windows are aligned to the epoch.
@@ -39,32 +40,11 @@ impl Window {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let interval = |nanos: i64| interval(0, 0, nanos);
         match *self {
-            Window::Tumble { width } => write!(f, "tumble({})", Nanos(width)),
-            Window::Hop { slide, width } => write!(f, "hop({}, {})", Nanos(slide), Nanos(width)),
-            Window::Session { gap } => write!(f, "session({})", Nanos(gap)),
+            Window::Tumble { width } => write!(f, "tumble({})", interval(width)),
+            Window::Hop { slide, width } => write!(f, "hop({}, {})", interval(slide), interval(width)),
+            Window::Session { gap } => write!(f, "session({})", interval(gap)),
         }
-    }
-}
-
-/// A duration in its largest whole unit: `90 s`, `2 h`.
-pub(crate) struct Nanos(pub i64);
-
-impl fmt::Display for Nanos {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(i64, &str); 6] = [
-            (86_400_000_000_000, "d"),
-            (3_600_000_000_000, "h"),
-            (60_000_000_000, "min"),
-            (1_000_000_000, "s"),
-            (1_000_000, "ms"),
-            (1_000, "us"),
-        ];
-        for (unit, name) in UNITS {
-            if self.0 % unit == 0 {
-                return write!(f, "{} {name}", self.0 / unit);
-            }
-        }
-        write!(f, "{} ns", self.0)
     }
 }

@@ -104,10 +104,15 @@ pub(crate) fn window(function: &ScalarFunction) -> Result<Window, Error> {
         ("hop", &[slide, width]) if slide == width => Ok(Window::Tumble { width }),
         ("hop", &[slide, width]) if width % slide == 0 => Ok(Window::Hop { slide, width }),
         ("hop", &[slide, width]) => {
+            let hint = match slide > width {
+                true => "the slide comes first, then the width: hop(INTERVAL '10 seconds', INTERVAL '1 minute')",
+                false => "choose a slide that divides the width",
+            };
             let [slide, width] = [slide, width].map(|n| Duration::from_nanos(n.unsigned_abs()));
             Err(Error::new(format!(
                 "hop() width {width:?} currently must be a multiple of slide {slide:?}"
-            )))
+            ))
+            .hint(hint))
         }
         _ => Err(Error::new(format!("{name}() does not take {} intervals", widths.len()))),
     }

@@ -7,7 +7,6 @@
 
 use super::scan::{Kind, Scanner, Token, unescape};
 use super::time;
-use crate::types::sql_name;
 use arrow::array::{
     ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, ListArray, NullBufferBuilder,
     StringViewBuilder, StructArray, UInt64Builder,
@@ -17,6 +16,7 @@ use arrow::compute::cast;
 use arrow::compute::kernels::cast_utils::{Parser, parse_decimal};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Fields, Time64NanosecondType, TimeUnit};
 use arrow::error::ArrowError;
+use hitters_planner::sql_type;
 use std::sync::Arc;
 
 /// A value that its column has accepted.
@@ -222,7 +222,7 @@ impl Column {
         format!(
             "column '{}': expected {}, found {}",
             self.path,
-            sql_name(self.field.data_type()),
+            sql_type(self.field.data_type()),
             said(token, text)
         )
     }

@@ -22,10 +22,10 @@ pub(crate) use source::KafkaSource;
 
 use crate::format::{self, Decoding, Format};
 use crate::rows::METADATA;
-use crate::types::sql_name;
 use arrow::datatypes::{DataType, TimeUnit};
 use hitters_planner::connector::{Connector, Direction, Options, TableSpec};
 use hitters_planner::error::Error;
+use hitters_planner::sql_type;
 use hitters_planner::table::{Column, ColumnKind};
 use std::any::Any;
 use std::sync::Arc;
@@ -147,7 +147,7 @@ fn source(columns: &[Column], options: &mut Options) -> Result<Role, Error> {
             None => {
                 let known: Vec<_> = METADATA
                     .iter()
-                    .map(|(known, data_type)| format!("{known} {}", sql_name(data_type)))
+                    .map(|(known, data_type)| format!("{known} {}", sql_type(data_type)))
                     .collect();
                 return Err(Error::new(format!("column '{name}': kafka has no metadata '{key}'"))
                     .hint(format!("there are {}", known.join(", "))));
@@ -155,9 +155,9 @@ fn source(columns: &[Column], options: &mut Options) -> Result<Role, Error> {
             Some((_, data_type)) if data_type != column.field.data_type() => {
                 return Err(Error::new(format!(
                     "column '{name}': the metadata '{key}' has the type {}",
-                    sql_name(data_type)
+                    sql_type(data_type)
                 ))
-                .hint(format!("declare {name} {}", sql_name(data_type))));
+                .hint(format!("declare {name} {}", sql_type(data_type))));
             }
             Some(_) => {}
         }
@@ -200,7 +200,7 @@ fn column_option(
         Some(column) if is_right(column.field.data_type()) => Ok(Some(value)),
         Some(column) => Err(Error::new(format!(
             "option '{name}': column '{value}' is {}, it must be {type_name}",
-            sql_name(column.field.data_type())
+            sql_type(column.field.data_type())
         ))
         .at(span)),
         None => {

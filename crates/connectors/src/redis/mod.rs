@@ -9,10 +9,10 @@ mod tests;
 pub(crate) use sink::RedisSink;
 
 use crate::format::{self, Format};
-use crate::types::sql_name;
 use arrow::datatypes::DataType;
 use hitters_planner::connector::{Connector, Direction, Options, TableSpec};
 use hitters_planner::error::Error;
+use hitters_planner::sql_type;
 use hitters_planner::table::Column;
 use redis::IntoConnectionInfo;
 use std::any::Any;
@@ -162,7 +162,7 @@ fn text_column(
         ),
         Some(column) if *column.field.data_type() != DataType::Utf8View => Err(Error::new(format!(
             "option '{option}': column '{name}' is {}, it must be TEXT",
-            sql_name(column.field.data_type())
+            sql_type(column.field.data_type())
         ))
         .at(span)
         .hint(hint())),

@@ -21,6 +21,18 @@ SELECT count(*) FROM e GROUP BY tumble(INTERVAL '1 month');
 SELECT count(*) FROM e GROUP BY tumble(INTERVAL '0 seconds');
 -- case: backwards
 SELECT count(*) FROM e GROUP BY hop(INTERVAL '-1 second', INTERVAL '10 seconds');
+-- case: tumble backwards
+SELECT count(*) FROM e GROUP BY tumble(INTERVAL '-1 minute');
+-- case: a hop of no width
+SELECT count(*) FROM e GROUP BY hop(INTERVAL '10 seconds', INTERVAL '0 seconds');
+-- case: a hop of no slide
+SELECT count(*) FROM e GROUP BY hop(INTERVAL '0 seconds', INTERVAL '10 seconds');
+-- case: width before slide
+SELECT count(*) FROM e GROUP BY hop(INTERVAL '1 minute', INTERVAL '10 seconds');
+-- case: a session without a gap
+SELECT count(*) FROM e GROUP BY session(INTERVAL '0 seconds');
+-- case: the time of a row
+SELECT row_time() AS t, v FROM e;
 -- case: too long
 SELECT count(*) FROM e GROUP BY tumble(INTERVAL '200000 days');
 -- case: not an interval
