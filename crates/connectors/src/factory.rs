@@ -14,7 +14,7 @@ use crate::stdout::StdoutTable;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use hitters_dataflow::Error;
-use hitters_dataflow::sink::{Sink, SinkFactory};
+use hitters_dataflow::sink::{Checkpoint, Sink, SinkFactory};
 use hitters_dataflow::source::{Source, SourceFactory};
 use hitters_planner::plan::SourceNode;
 use hitters_planner::table::Table;
@@ -188,6 +188,22 @@ impl Sink for Named {
 
     fn flush(&mut self) -> Result<(), Error> {
         self.sink.flush()
+    }
+
+    fn prepare(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.sink.prepare()
+    }
+
+    fn commit(&mut self, checkpoint: &Checkpoint<'_>) -> Result<(), Error> {
+        self.sink.commit(checkpoint)
+    }
+
+    fn recover(&mut self, checkpoint: &Checkpoint<'_>, held: &[u8]) -> Result<(), Error> {
+        self.sink.recover(checkpoint, held)
+    }
+
+    fn size(&self) -> usize {
+        self.sink.size()
     }
 
     fn close(&mut self) -> Result<(), Error> {

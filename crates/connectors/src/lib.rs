@@ -29,7 +29,7 @@ pub mod topics;
 pub use dead_letter::DeadLetter;
 pub use factory::Factory;
 pub use print::{Print, PrintFormat};
-pub use run::{Bound, Reporter, RunOptions, StartTimeout};
+pub use run::{Attempt, Bound, MissingOffsets, Reporter, RunOptions, StartTimeout};
 
 use hitters_planner::connector::Connectors;
 

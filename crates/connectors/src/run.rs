@@ -27,6 +27,11 @@ pub struct RunOptions {
     pub reporter: Reporter,
     /// How long a source or sink may take to reach its service at the start.
     pub start_timeout: StartTimeout,
+    /// The run takes checkpoints: sinks hold rows back until one is durable, and refuse what an older attempt still writes.
+    /// `None`: no checkpoints.
+    pub attempt: Option<Attempt>,
+    /// What to do where a saved position was taken by retention.
+    pub missing: MissingOffsets,
 }
 
 impl RunOptions {
@@ -34,6 +39,28 @@ impl RunOptions {
     pub fn is_bounded(&self) -> bool {
         self.bounded || self.to.is_some() || self.limit.is_some()
     }
+}
+
+/// Which start of which pipeline this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Its version, which a replay raises.
+    pub version: u64,
+    /// Grows with every start on the same state, from 1 on. Of two runs that write at once the one with the smaller number
+    /// is a zombie.
+    pub number: u64,
+}
+
+/// `--missing-offsets`: what to do where the record at a saved position was deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingOffsets {
+    /// An error: counts would be too low without a word.
+    #[default]
+    Fail,
+    /// Go on at the oldest record kept, and say how many are missing.
+    Earliest,
 }
 
 /// A place in a log.

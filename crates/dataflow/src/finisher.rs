@@ -160,7 +160,9 @@ impl Finisher {
     /// Bytes of state.
     pub fn size(&self) -> usize {
         let windows: usize = self.windows.iter().map(|window| window.merge.size()).sum();
+        let held: usize = self.sinks.iter().flatten().map(|sink| sink.size()).sum();
         windows
+            + held
             + self
                 .operators
                 .iter()

@@ -75,6 +75,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn failed(&self) -> bool {
+        self.failure.lock().is_ok_and(|failure| failure.is_some())
+    }
+
     /// The first failure is the one that is reported.
     fn fail(&self, error: Error) {
         if let Ok(mut failure) = self.failure.lock() {
@@ -292,9 +296,14 @@ struct FinalThread {
 impl FinalThread {
     fn run(mut self) {
         let worked = self.work();
-        // What was written before a failure is made visible all the same; the first error is the one to report.
-        let closed = self.finisher.close();
-        if let Err(error) = worked.and(closed) {
+        let ended = if worked.is_ok() && !self.shared.failed() {
+            self.finisher.close()
+        } else {
+            // What was written before a failure is made visible all the same, but nothing is called whole.
+            self.finisher.flush()
+        };
+        // The first error is the one to report.
+        if let Err(error) = worked.and(ended) {
             self.shared.fail(error);
         }
     }

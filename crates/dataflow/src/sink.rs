@@ -36,7 +36,12 @@ pub trait Sink: Send {
     fn recover(&mut self, _checkpoint: &Checkpoint<'_>, _held: &[u8]) -> Result<(), Error> {
         Ok(())
     }
-    /// Called once after the last flush (and commit) of a bounded run.
+    /// Bytes of rows that are held back in memory: counted with the state of the run.
+    fn size(&self) -> usize {
+        0
+    }
+    /// Called once after the last flush (and commit) of a run that ended or was stopped; not of one that failed, whose results
+    /// are not whole.
     fn close(&mut self) -> Result<(), Error> {
         self.flush()
     }

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use hitters_connectors::Factory;
 use hitters_dataflow::Error;
-use hitters_dataflow::sink::{Sink, SinkFactory};
+use hitters_dataflow::sink::{Checkpoint, Sink, SinkFactory};
 use hitters_pipeline::Show;
 use hitters_planner::table::Table;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -152,6 +152,22 @@ impl Sink for WatchedSink {
 
     fn flush(&mut self) -> Result<(), Error> {
         self.inner.flush()
+    }
+
+    fn prepare(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.inner.prepare()
+    }
+
+    fn commit(&mut self, checkpoint: &Checkpoint<'_>) -> Result<(), Error> {
+        self.inner.commit(checkpoint)
+    }
+
+    fn recover(&mut self, checkpoint: &Checkpoint<'_>, held: &[u8]) -> Result<(), Error> {
+        self.inner.recover(checkpoint, held)
+    }
+
+    fn size(&self) -> usize {
+        self.inner.size()
     }
 
     fn close(&mut self) -> Result<(), Error> {
