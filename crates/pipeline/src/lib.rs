@@ -5,6 +5,7 @@
 //!
 //! Invariant: a [`Pipeline`] holds values that were checked; a [`Script`] never shows a secret but in [`Script::text`].
 
+mod checkpoint;
 mod fault;
 mod fill;
 mod manifest;
@@ -12,6 +13,7 @@ mod parameter;
 mod quantity;
 mod script;
 
+pub use checkpoint::Checkpoint;
 pub use fault::{Fault, FileId, Files, Place};
 pub use manifest::{Broken, Pipeline, Settings, Show};
 pub use parameter::{Environment, Overrides};

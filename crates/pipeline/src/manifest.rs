@@ -1,5 +1,6 @@
 //! Reading and checking one pipeline file. Every fault is collected; nothing stops at the first.
 
+use crate::checkpoint::Checkpoint;
 use crate::fault::{Fault, FileId, Files, Place};
 use crate::parameter::{Environment, Overrides, Parameters, RESERVED, Value, is_name};
 use crate::quantity;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// `idle_close`: a stream that is read to its end and silent for so long closes its windows.
     pub idle_close: Option<Duration>,
+    /// `[checkpoint]`. `None`: the run keeps no state.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// `[[show]]`: one table of answers to show.
@@ -71,11 +74,7 @@ impl From<Vec<Fault>> for Broken {
 
 /// Keys of the pipeline file that are planned and do nothing yet. They are refused: a setting that has no effect is worse
 /// than none.
-const LATER: [(&str, &str); 4] = [
-    (
-        "checkpoint",
-        "this version keeps no checkpoints: a run that is stopped starts anew",
-    ),
+const LATER: [(&str, &str); 3] = [
     (
         "retention",
         "this version does not prune: set 'target.ttl_secs' on the Redis tables",
@@ -124,6 +123,7 @@ impl Pipeline {
             "memory_limit",
             "idle_timeout",
             "idle_close",
+            "checkpoint",
             "parameters",
             "paths",
             "show",
@@ -146,6 +146,9 @@ impl Pipeline {
             memory_limit: top.take("memory_limit").and_then(|value| reader.size(value)),
             idle_timeout: top.take("idle_timeout").and_then(|value| reader.duration(value)),
             idle_close: top.take("idle_close").and_then(|value| reader.duration(value)),
+            checkpoint: top
+                .take("checkpoint")
+                .and_then(|value| reader.checkpoint(value, &name, version)),
         };
         let mut parameters = Parameters::default();
         if let Some(value) = top.take("parameters") {
@@ -277,7 +280,7 @@ fn read(path: &Path) -> Result<String, Fault> {
 }
 
 /// Joins and drops `.` and `dir/..`, so that paths read well. A leading `..` stays.
-fn join(base: &Path, path: &str) -> PathBuf {
+pub(crate) fn join(base: &Path, path: &str) -> PathBuf {
     let mut joined = PathBuf::new();
     for component in base.join(path).components() {
         match component {
@@ -292,20 +295,20 @@ fn join(base: &Path, path: &str) -> PathBuf {
 }
 
 /// The keys of one TOML table, taken out one by one.
-struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     table: &'a DeTable<'a>,
     taken: Vec<&'static str>,
 }
 
 impl<'a> Keys<'a> {
-    fn new(table: &'a DeTable<'a>) -> Self {
+    pub(crate) fn new(table: &'a DeTable<'a>) -> Self {
         Self {
             table,
             taken: Vec::new(),
         }
     }
 
-    fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.taken.push(key);
         self.table
             .iter()
@@ -315,19 +318,19 @@ impl<'a> Keys<'a> {
 }
 
 /// Checks values of one pipeline file and collects what is wrong.
-struct Reader<'a> {
-    file: FileId,
-    base: &'a Path,
+pub(crate) struct Reader<'a> {
+    pub(crate) file: FileId,
+    pub(crate) base: &'a Path,
     environment: Environment<'a>,
     faults: Vec<Fault>,
 }
 
 impl Reader<'_> {
-    fn fault(&mut self, place: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn fault(&mut self, place: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
         self.faults.push(Fault::new(message).at(self.file, place).hint(hint));
     }
 
-    fn unknown(&mut self, keys: &Keys<'_>, known: &[&str]) {
+    pub(crate) fn unknown(&mut self, keys: &Keys<'_>, known: &[&str]) {
         for (key, _) in keys
             .table
             .iter()
@@ -345,7 +348,7 @@ impl Reader<'_> {
         }
     }
 
-    fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+    pub(crate) fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Value> {
         let DeValue::String(text) = value.get_ref() else {
             self.fault(value.span(), "a text was expected here", "write it in quotes");
             return None;
@@ -372,7 +375,11 @@ impl Reader<'_> {
         None
     }
 
-    fn integer(&mut self, value: &Spanned<DeValue<'_>>, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+    pub(crate) fn integer(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Option<u64> {
         let number = match value.get_ref() {
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
                 .ok()

@@ -56,6 +56,10 @@ fn a_full_file_is_read() {
         [parameters]
         k = 0x10
         password = "${env:KAFKA_PASSWORD}"
+        [checkpoint]
+        storage = "../state/${env:KAFKA_PASSWORD}"
+        interval = "500ms"
+        keep = 5
         [paths]
         out = "../out/x.json"
         [[show]]
@@ -79,6 +83,13 @@ fn a_full_file_is_read() {
         (pipeline.settings.idle_timeout, pipeline.settings.idle_close),
         (Some(Duration::from_secs(5)), Some(Duration::from_secs(60)))
     );
+    let checkpoint = pipeline.settings.checkpoint.unwrap();
+    let state = folder.path().parent().unwrap().join("state/hush");
+    assert_eq!(checkpoint.storage, state.display().to_string());
+    assert_eq!(
+        (checkpoint.interval, checkpoint.keep),
+        (Some(Duration::from_millis(500)), 5)
+    );
     assert_eq!((pipeline.shows[0].table.as_str(), pipeline.shows[0].windows), ("t", 2));
 }
 
@@ -90,6 +101,7 @@ parallelism = 0
 memory_limit = "lots"
 idle_timeout = 10
 checkpoint = "10s"
+retention = "1d"
 [parameters]
 "bad-name" = 1
 list = [1]
@@ -106,12 +118,13 @@ titel = "x"
         "p.toml:3: this is no number that can stand here",
         "p.toml:4: 'lots' is not a size",
         "p.toml:5: a text was expected here",
-        "p.toml:6: the key 'checkpoint' has no effect yet",
-        "p.toml:8: 'bad-name' cannot be the name of a parameter",
-        "p.toml:9: the parameter 'list' has no value that can be filled in",
-        "p.toml:10: the environment has no variable 'NOT_SET'",
-        "p.toml:11: [[show]] names no table",
-        "p.toml:12: unknown key 'titel'",
+        "p.toml:6: 'checkpoint' must be a table",
+        "p.toml:7: the key 'retention' has no effect yet",
+        "p.toml:9: 'bad-name' cannot be the name of a parameter",
+        "p.toml:10: the parameter 'list' has no value that can be filled in",
+        "p.toml:11: the environment has no variable 'NOT_SET'",
+        "p.toml:12: [[show]] names no table",
+        "p.toml:13: unknown key 'titel'",
         "'pipeline' is a parameter of Hitters and cannot be set",
         "q.sql:1: the parameter 'a' has no value",
         "q.sql:2: the parameter 'c' has no value",
@@ -127,7 +140,50 @@ titel = "x"
             .any(|fault| fault.starts_with("p.toml:2: cannot read") && fault.contains("gone.sql")),
         "{faults:#?}"
     );
-    assert_eq!(faults.len(), 14, "{faults:#?}");
+    assert_eq!(faults.len(), 15, "{faults:#?}");
+}
+
+#[test]
+fn checkpoints_have_defaults_and_stay_with_the_pipeline_file() {
+    let loaded = |toml: &str| {
+        let (pipeline, _, folder) = load(&[("p.toml", toml), ("q.sql", "SELECT 1")], &[]);
+        (pipeline.unwrap().settings.checkpoint, folder)
+    };
+    assert_eq!(loaded("sql = 'q.sql'").0, None);
+    let (checkpoint, folder) = loaded("name = 'shop'\nversion = 2\nsql = 'q.sql'\n[checkpoint]");
+    let checkpoint = checkpoint.unwrap();
+    assert_eq!(
+        checkpoint.storage,
+        folder.path().join("state/shop-v2").display().to_string()
+    );
+    assert_eq!(
+        (checkpoint.interval, checkpoint.keep),
+        (Some(Duration::from_secs(10)), 3)
+    );
+    for url in ["s3://bucket/shop?region=eu-central-1", "file:///var/shop", "/var/shop"] {
+        let toml = format!("sql = 'q.sql'\ncheckpoint = {{ storage = '{url}', interval = 'off' }}");
+        let checkpoint = loaded(&toml).0.unwrap();
+        assert_eq!((checkpoint.storage.as_str(), checkpoint.interval), (url, None));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_checkpoints_is_said_at_once() {
+    let toml = "sql = 'q.sql'\n[checkpoint]\nstorage = ''\ninterval = 'often'\nkeep = 0\nfolder = 'x'\n";
+    assert_eq!(
+        said(&[("p.toml", toml), ("q.sql", "SELECT 1")], &[]),
+        [
+            "p.toml:3: an empty text names no storage",
+            "p.toml:4: 'often' is not a duration",
+            "p.toml:5: this is no number that can stand here",
+            "p.toml:6: unknown key 'folder'",
+        ]
+    );
+    let short = "sql = 'q.sql'\n[checkpoint]\ninterval = '10ms'\n";
+    assert_eq!(
+        said(&[("p.toml", short), ("q.sql", "SELECT 1")], &[]),
+        ["p.toml:3: '10ms' is too short between two checkpoints"]
+    );
 }
 
 #[test]
