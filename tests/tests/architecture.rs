@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hitters-results", &["hitters-sketch"]),
     ("hitters-planner", &["hitters-functions"]),
     ("hitters-dataflow", &["hitters-planner"]),
+    ("hitters-storage", &["hitters-dataflow"]),
     (
         "hitters-connectors",
         &["hitters-planner", "hitters-dataflow", "hitters-results"],
@@ -28,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hitters-planner",
             "hitters-results",
             "hitters-sketch",
+            "hitters-storage",
         ],
     ),
 ];

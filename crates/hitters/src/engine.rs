@@ -10,28 +10,50 @@ use std::sync::Arc;
 
 /// Plans a pipeline against everything that this binary holds.
 pub fn plan(pipeline: &Pipeline) -> Result<Plan, Failure> {
-    let plan = plan_script(&pipeline.script).map_err(Failure::Faults)?;
-    let tables: Vec<String> = sinks(&plan).map(|table| table.name.clone()).collect();
+    let mut faults: Vec<Fault> = storage(pipeline).err().into_iter().collect();
+    match plan_script(&pipeline.script) {
+        Ok(plan) => {
+            faults.extend(shows(pipeline, &plan));
+            if faults.is_empty() {
+                Ok(plan)
+            } else {
+                Err(Failure::Faults(faults))
+            }
+        }
+        Err(found) => {
+            faults.extend(found);
+            Err(Failure::Faults(faults))
+        }
+    }
+}
+
+/// Checks that this binary knows the storage of the checkpoints. Nothing is opened.
+fn storage(pipeline: &Pipeline) -> Result<(), Fault> {
+    let Some(checkpoint) = &pipeline.settings.checkpoint else {
+        return Ok(());
+    };
+    hitters_storage::check(&checkpoint.storage).map_err(|error| Fault {
+        message: error.message,
+        place: Some(checkpoint.place.clone()),
+        hint: None,
+    })
+}
+
+/// `[[show]]` of tables that nothing writes.
+fn shows(pipeline: &Pipeline, plan: &Plan) -> Vec<Fault> {
+    let tables: Vec<String> = sinks(plan).map(|table| table.name.clone()).collect();
     let unknown = pipeline.shows.iter().filter(|show| !tables.contains(&show.table));
-    let faults: Vec<Fault> = unknown
+    let hint = || match tables.is_empty() {
+        true => "tables that are written: none".to_owned(),
+        false => format!("tables that are written: {}", tables.join(", ")),
+    };
+    unknown
         .map(|show| Fault {
             message: format!("[[show]] names '{}', and no INSERT writes to such a table", show.table),
             place: Some(show.place.clone()),
-            hint: Some(format!(
-                "tables that are written: {}",
-                if tables.is_empty() {
-                    "none".into()
-                } else {
-                    tables.join(", ")
-                }
-            )),
+            hint: Some(hint()),
         })
-        .collect();
-    if faults.is_empty() {
-        Ok(plan)
-    } else {
-        Err(Failure::Faults(faults))
-    }
+        .collect()
 }
 
 /// Plans a script.

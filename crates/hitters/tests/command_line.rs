@@ -56,6 +56,18 @@ fn a_wrong_command_line_is_code_two() {
 }
 
 #[test]
+fn a_storage_that_cannot_be_is_a_fault_with_its_line() {
+    let sql = "sql = 'q.sql'\n[checkpoint]\nstorage = ";
+    let (folder, path) = file("p.toml", format!("{sql}'gs://bucket/state'\n"));
+    fs::write(folder.path().join("q.sql"), ENDLESS).unwrap();
+    run(["check", &path]).fails(3, &["p.toml:3:", "'gs://'", "s3://bucket/prefix"]);
+    for (url, feature) in [("s3://bucket/state", "s3"), ("hdfs://namenode:8020/state", "hdfs")] {
+        fs::write(&path, format!("{sql}'{url}'\n")).unwrap();
+        run(["check", &path]).fails(3, &["p.toml:3:", &format!("--features {feature}")]);
+    }
+}
+
+#[test]
 fn faults_of_a_pipeline_file_are_code_three_and_all_said_at_once() {
     let (_folder, path) = file(
         "p.toml",
