@@ -83,8 +83,9 @@ pub struct Run {
     /// End where the logs end at the start of the run, instead of waiting for more.
     #[arg(long)]
     pub bounded: bool,
-    /// Append bad rows of tables with bad_data = 'drop' to this file, with their place and the reason.
-    #[arg(long, value_name = "FILE", value_parser = dead_letter_file)]
+    /// Keep bad rows of tables with bad_data = 'drop', with their place and the reason: append them to a file, or send them
+    /// to kafka://HOST:PORT/TOPIC.
+    #[arg(long, value_name = "FILE|TOPIC", value_parser = DeadLetter::parse)]
     pub dead_letter: Option<DeadLetter>,
     /// How to print the rows of a bare SELECT.
     #[arg(long, value_enum, default_value_t = Format::Json)]
@@ -298,10 +299,6 @@ fn start(text: &str) -> Result<i64, String> {
 
 fn time(text: &str) -> Result<Duration, String> {
     hitters_pipeline::parse_duration(text).map_err(str::to_owned)
-}
-
-fn dead_letter_file(text: &str) -> Result<DeadLetter, String> {
-    Ok(DeadLetter::File(text.into()))
 }
 
 fn size(text: &str) -> Result<u64, String> {

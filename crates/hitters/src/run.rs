@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::show::{self, thousands};
 use crate::watch::{Watch, Watched};
-use hitters_connectors::{Factory, Print, PrintFormat, Reporter, RunOptions};
+use hitters_connectors::{DeadLetter, Factory, Print, PrintFormat, Reporter, RunOptions};
 use hitters_dataflow::{Job, JobOptions, Metrics, Summary};
 use hitters_pipeline::{Files, Pipeline};
 use hitters_planner::plan::Plan;
@@ -38,7 +38,7 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
     }
     let failed = |error: hitters_dataflow::Error| Failure::Run(pipeline.script.mask(&error.to_string()));
     let output = Output::default();
-    let factory = Factory::new(run_options(arguments, &plan, &output)?).map_err(failed)?;
+    let factory = Factory::new(run_options(arguments, &pipeline, &plan, &output)?).map_err(failed)?;
     let watch = Watch::new(
         &factory,
         &pipeline.shows,
@@ -90,7 +90,7 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
 }
 
 /// What the connectors have to know.
-fn run_options(arguments: &Run, plan: &Plan, output: &Output) -> Result<RunOptions, Failure> {
+fn run_options(arguments: &Run, pipeline: &Pipeline, plan: &Plan, output: &Output) -> Result<RunOptions, Failure> {
     let format = match arguments.format {
         Format::Table => PrintFormat::Table,
         Format::Json | Format::Csv => PrintFormat::Json,
@@ -106,12 +106,28 @@ fn run_options(arguments: &Run, plan: &Plan, output: &Output) -> Result<RunOptio
         from: arguments.from,
         to: arguments.to,
         limit: arguments.records,
-        dead_letter: arguments.dead_letter.clone(),
+        dead_letter: dead_letter(arguments, pipeline)?,
         print: Print::new(format, output.clone()),
         reporter: Reporter::new(|line| {
             let _ = writeln!(stderr(), "{line}");
         }),
         ..RunOptions::default()
+    })
+}
+
+/// Where bad rows go: the command line goes before the pipeline file.
+fn dead_letter(arguments: &Run, pipeline: &Pipeline) -> Result<Option<DeadLetter>, Failure> {
+    if arguments.dead_letter.is_some() {
+        return Ok(arguments.dead_letter.clone());
+    }
+    Ok(match &pipeline.settings.dead_letter {
+        None => None,
+        Some(hitters_pipeline::DeadLetter::File(path)) => Some(DeadLetter::File(path.clone())),
+        Some(hitters_pipeline::DeadLetter::Topic {
+            topic,
+            bootstrap_servers,
+            client_configs,
+        }) => Some(DeadLetter::topic(bootstrap_servers, topic, client_configs).map_err(Failure::Usage)?),
     })
 }
 

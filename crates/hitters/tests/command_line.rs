@@ -150,6 +150,33 @@ fn a_failing_source_is_code_one() {
 }
 
 #[test]
+fn bad_rows_go_where_the_pipeline_file_or_the_command_line_says() {
+    let sql = "CREATE TABLE t (a BIGINT NOT NULL) WITH (connector = 'single_file', type = 'source', path = '${path}', format = 'json', \
+               bad_data = 'drop');\nSELECT a FROM t;\n";
+    let (folder, _) = file("q.sql", sql);
+    let (pipeline, named) = (folder.path().join("p.toml"), folder.path().join("named.ndjson"));
+    fs::write(
+        &pipeline,
+        "sql = 'q.sql'\npaths.path = 'rows.json'\ndead_letter = 'bad.ndjson'\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("rows.json"), "{\"a\": 1}\n{\"a\": \"x\"}\n").unwrap();
+    let (path, bad) = (pipeline.display().to_string(), folder.path().join("bad.ndjson"));
+    run(["run", &path]).well();
+    run(["run", &path, "--dead-letter", &named.display().to_string()]).well();
+    for kept in [bad, named] {
+        let letters = fs::read_to_string(&kept).unwrap();
+        let letter: Value = serde_json::from_str(&letters).unwrap();
+        assert_eq!(
+            (letter["table"].as_str(), letter["position"].as_i64()),
+            (Some("t"), Some(2))
+        );
+        assert_eq!(letter["payload"].as_str(), Some("{\"a\": \"x\"}"));
+    }
+    run(["run", &path, "--dead-letter", "kafka://nowhere"]).fails(2, &["kafka://HOST:PORT/TOPIC"]);
+}
+
+#[test]
 fn a_select_from_standard_input_prints_rows() {
     let mut child = command(["run", "-", "--limit", "3", "--quiet"])
         .stdin(Stdio::piped())

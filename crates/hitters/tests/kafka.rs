@@ -288,3 +288,74 @@ fn answers_over_a_topic_hold_against_an_exact_count() {
         );
     }
 }
+
+#[test]
+fn bad_rows_go_to_a_topic_and_a_run_without_rows_says_why() {
+    let kafka = Kafka::start();
+    let servers = kafka.bootstrap_servers();
+    let topics = Topics::connect(&servers, &[], &RunOptions::default()).unwrap();
+    for name in ["mixed", "letters"] {
+        let spec = TopicSpec {
+            name: name.into(),
+            partitions: Some(1),
+            ..TopicSpec::default()
+        };
+        assert_eq!(topics.ensure(&spec, true).unwrap(), Outcome::Created);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let table = |name: &str, topic: &str, more: &str| {
+        format!(
+            "CREATE TABLE {name} (value TEXT NOT NULL) WITH (connector = 'kafka', bootstrap_servers = '{servers}', topic = '{topic}', \
+             format = 'raw_string'{more});\n"
+        )
+    };
+    // Lines to a topic, read back as JSON: one of them is none.
+    write("lines.txt", "{\"n\": 1}\nno JSON\n");
+    let lines = format!(
+        "CREATE TABLE lines (value TEXT NOT NULL) WITH (connector = 'single_file', type = 'source', path = '{}', format = 'raw_string');\n",
+        folder.path().join("lines.txt").display()
+    );
+    let send = lines + &table("mixed", "mixed", ", type = 'sink'") + "INSERT INTO mixed SELECT value FROM lines;";
+    run(["run", &write("send.sql", &send)]).well();
+    let read = table("mixed", "mixed", ", type = 'source', bad_data = 'drop'")
+        .replace("value TEXT NOT NULL", "n BIGINT NOT NULL")
+        .replace("raw_string", "json")
+        + "SELECT n FROM mixed;";
+    write("read.sql", &read);
+    let pipeline = write(
+        "p.toml",
+        &format!("sql = 'read.sql'\ndead_letter = {{ topic = 'letters', bootstrap_servers = '{servers}' }}\n"),
+    );
+    let nothing = run(["run", &pipeline, "--bounded"]).well();
+    assert_eq!(nothing.stdout, "");
+    assert!(nothing.stderr.contains("--from earliest"), "{}", nothing.stderr);
+    let address = format!("kafka://{servers}/letters");
+    for more in [vec![], vec!["--dead-letter", &address]] {
+        let rows = run(["run", &pipeline, "--bounded", "--from", "earliest"]
+            .iter()
+            .chain(&more))
+        .well();
+        assert_eq!(rows.stdout, "{\"n\":1}\n");
+        assert!(!rows.stderr.contains("--from"), "{}", rows.stderr);
+    }
+    let letters = table("letters", "letters", ", type = 'source'") + "SELECT value FROM letters;";
+    let kept = run([
+        "run",
+        &write("letters.sql", &letters),
+        "--bounded",
+        "--from",
+        "earliest",
+    ])
+    .well();
+    assert_eq!(kept.stdout.lines().count(), 2, "one from each run\n{}", kept.stdout);
+    assert!(
+        kept.stdout.contains("no JSON") && kept.stdout.contains("mixed"),
+        "{}",
+        kept.stdout
+    );
+}

@@ -6,6 +6,7 @@
 //! Invariant: a [`Pipeline`] holds values that were checked; a [`Script`] never shows a secret but in [`Script::text`].
 
 mod checkpoint;
+mod dead_letter;
 mod fault;
 mod fill;
 mod manifest;
@@ -14,6 +15,7 @@ mod quantity;
 mod script;
 
 pub use checkpoint::Checkpoint;
+pub use dead_letter::DeadLetter;
 pub use fault::{Fault, FileId, Files, Place};
 pub use manifest::{Broken, Pipeline, Settings, Show};
 pub use parameter::{Environment, Overrides};

@@ -1,6 +1,7 @@
 //! Reading and checking one pipeline file. Every fault is collected; nothing stops at the first.
 
 use crate::checkpoint::Checkpoint;
+use crate::dead_letter::DeadLetter;
 use crate::fault::{Fault, FileId, Files, Place};
 use crate::parameter::{Environment, Overrides, Parameters, RESERVED, Value, is_name};
 use crate::quantity;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub idle_close: Option<Duration>,
     /// `[checkpoint]`. `None`: the run keeps no state.
     pub checkpoint: Option<Checkpoint>,
+    /// `dead_letter`: where rows go that were dropped as bad.
+    pub dead_letter: Option<DeadLetter>,
 }
 
 /// `[[show]]`: one table of answers to show.
@@ -124,6 +127,7 @@ impl Pipeline {
             "idle_timeout",
             "idle_close",
             "checkpoint",
+            "dead_letter",
             "parameters",
             "paths",
             "show",
@@ -149,6 +153,7 @@ impl Pipeline {
             checkpoint: top
                 .take("checkpoint")
                 .and_then(|value| reader.checkpoint(value, &name, version)),
+            dead_letter: top.take("dead_letter").and_then(|value| reader.dead_letter(value)),
         };
         let mut parameters = Parameters::default();
         if let Some(value) = top.take("parameters") {

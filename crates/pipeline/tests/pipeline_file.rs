@@ -1,7 +1,7 @@
 //! What a pipeline file promises: everything wrong is said at once, nothing is ignored, secrets stay out of sight.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use hitters_pipeline::{Broken, Fault, Files, Pipeline};
+use hitters_pipeline::{Broken, DeadLetter, Fault, Files, Pipeline};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -91,6 +91,56 @@ fn a_full_file_is_read() {
         (Some(Duration::from_millis(500)), 5)
     );
     assert_eq!((pipeline.shows[0].table.as_str(), pipeline.shows[0].windows), ("t", 2));
+}
+
+#[test]
+fn dead_letters_go_to_a_file_beside_the_pipeline_or_to_a_topic() {
+    let target = |line: &str| {
+        let (pipeline, _, folder) = load(
+            &[("p.toml", &format!("sql = 'q.sql'\n{line}\n")), ("q.sql", "SELECT 1")],
+            &[],
+        );
+        (pipeline.unwrap().settings.dead_letter, folder)
+    };
+    let (file, folder) = target("dead_letter = '../bad.ndjson'");
+    assert_eq!(
+        file,
+        Some(DeadLetter::File(folder.path().parent().unwrap().join("bad.ndjson")))
+    );
+    let (topic, _) = target(
+        "dead_letter = { topic = 'bad', bootstrap_servers = 'a:1,b:2', client_configs = 'sasl.password=${env:KAFKA_PASSWORD}' }",
+    );
+    let expected = DeadLetter::Topic {
+        topic: "bad".into(),
+        bootstrap_servers: "a:1,b:2".into(),
+        client_configs: "sasl.password=hush".into(),
+    };
+    assert_eq!(topic, Some(expected));
+    assert_eq!(target("").0, None);
+    for (line, expected) in [
+        (
+            "dead_letter = 3",
+            "p.toml:2: 'dead_letter' is neither a file nor a topic",
+        ),
+        (
+            "dead_letter = { topic = 'x' }",
+            "p.toml:2: 'dead_letter' has no 'bootstrap_servers'",
+        ),
+        (
+            "dead_letter = { topic = 'x', bootstrap_servers = 'a:1', tpic = 'y' }",
+            "p.toml:2: unknown key 'tpic'",
+        ),
+        (
+            "dead_letter = 'kafka://a:1/x'",
+            "p.toml:2: a topic is not written as an address here",
+        ),
+    ] {
+        let faults = said(
+            &[("p.toml", &format!("sql = 'q.sql'\n{line}\n")), ("q.sql", "SELECT 1")],
+            &[],
+        );
+        assert_eq!(faults, [expected]);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! line, counted from 1), `reason`, and `payload` as text, or `payload_base64` if the bytes are not UTF-8. Letters to a
 //! file are written at once; letters to a topic have arrived when [`DeadLetters::flush`] returns.
 
-use crate::kafka::{Delivery, Servers};
+use crate::kafka::{Delivery, Servers, pairs};
 use crate::run::Reporter;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -29,6 +29,41 @@ pub enum DeadLetter {
         /// Further settings of librdkafka.
         client_configs: Vec<(String, String)>,
     },
+}
+
+impl DeadLetter {
+    /// A topic, with settings of the client as `name=value,name=value`.
+    ///
+    /// # Errors
+    ///
+    /// A setting without `=`.
+    pub fn topic(bootstrap_servers: &str, topic: &str, client_configs: &str) -> Result<Self, String> {
+        let client_configs = pairs(client_configs).map_err(|pair| {
+            format!("client_configs of the dead letters: '{pair}' has no '=' (write name=value,name=value)")
+        })?;
+        Ok(Self::Topic {
+            bootstrap_servers: bootstrap_servers.to_string(),
+            topic: topic.to_string(),
+            client_configs,
+        })
+    }
+
+    /// A file name, or `kafka://host:port,host:port/topic`.
+    ///
+    /// # Errors
+    ///
+    /// An address without servers or without a topic.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(address) = text.strip_prefix("kafka://") else {
+            return Ok(Self::File(text.into()));
+        };
+        match address.split_once('/') {
+            Some((servers, topic)) if !servers.is_empty() && !topic.is_empty() && !topic.contains('/') => {
+                Self::topic(servers, topic, "")
+            }
+            _ => Err("write kafka://HOST:PORT/TOPIC, with commas between several servers".into()),
+        }
+    }
 }
 
 /// How long letters may still take to arrive when their run is over and did not wait for them.
@@ -120,5 +155,26 @@ impl Drop for DeadLetters {
         if let Err(what) = self.flush_within(LAST_WAIT) {
             self.reporter.say(&format!("dead letters may be missing: {what}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DeadLetter;
+
+    #[test]
+    fn a_target_is_a_file_or_an_address_of_a_topic() {
+        assert_eq!(
+            DeadLetter::parse("a/bad.ndjson"),
+            Ok(DeadLetter::File("a/bad.ndjson".into()))
+        );
+        assert_eq!(
+            DeadLetter::parse("kafka://a:1,b:2/bad"),
+            DeadLetter::topic("a:1,b:2", "bad", "")
+        );
+        for wrong in ["kafka://a:1", "kafka:///bad", "kafka://a:1/", "kafka://a:1/b/c"] {
+            assert!(DeadLetter::parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(DeadLetter::topic("a:1", "bad", "linger.ms").is_err());
     }
 }

@@ -8,6 +8,7 @@
 mod batch;
 mod client;
 mod delivery;
+mod growth;
 mod offsets;
 mod reader;
 mod sink;
@@ -248,17 +249,22 @@ fn client_configs(options: &mut Options) -> Result<Vec<(String, String)>, Error>
     let Some((text, span)) = options.spanned("client_configs") else {
         return Ok(Vec::new());
     };
-    let pairs = text
-        .split(',')
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty())
+    pairs(&text).map_err(|pair| {
+        Error::new(format!("option 'client_configs': '{pair}' has no '='"))
+            .at(span)
+            .hint("write 'name=value,name=value'")
+    })
+}
+
+/// `name=value,name=value` taken apart; the error is a part without `=`.
+pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, &str> {
+    let parts = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    parts
         .map(|pair| match pair.split_once('=') {
             Some((name, value)) => Ok((name.trim().to_string(), value.trim().to_string())),
-            None => Err(Error::new(format!("option 'client_configs': '{pair}' has no '='"))
-                .at(span)
-                .hint("write 'name=value,name=value'")),
-        });
-    pairs.collect()
+            None => Err(pair),
+        })
+        .collect()
 }
 
 impl TableSpec for KafkaTable {

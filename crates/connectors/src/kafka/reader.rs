@@ -6,6 +6,7 @@
 
 use super::batch::{Message, Queue};
 use super::client::serve;
+use super::growth::Growth;
 use super::offsets::gone;
 use crate::bad::BadRows;
 use crate::rows::{Envelope, RowDecoder};
@@ -59,6 +60,8 @@ pub(crate) struct KafkaReader {
     given: Vec<u32>,
     given_part: usize,
     served: Instant,
+    /// One reader of a topic that is followed for ever looks after it.
+    growth: Option<Growth>,
 }
 
 impl KafkaReader {
@@ -69,6 +72,7 @@ impl KafkaReader {
         decoder: RowDecoder,
         bad: BadRows,
         times: bool,
+        growth: Option<Growth>,
     ) -> Self {
         let events = parts
             .iter()
@@ -89,6 +93,7 @@ impl KafkaReader {
             given,
             given_part: 0,
             served: Instant::now(),
+            growth,
         }
     }
 
@@ -97,6 +102,9 @@ impl KafkaReader {
         if self.served.elapsed() >= SERVE {
             serve(self.queue.client());
             self.queue.watch().remind();
+            if let Some(growth) = &mut self.growth {
+                growth.look(self.queue.client());
+            }
             self.served = Instant::now();
         }
         self.queue.fetch(wait);

@@ -2,9 +2,10 @@
 
 use super::batch::Queue;
 use super::client::{Client, Watch, serve};
+use super::growth::Growth;
 use super::offsets::{Log, Offsets, gone};
 use super::reader::{KafkaReader, Part};
-use super::{KafkaTable, Role};
+use super::{From, KafkaTable, Role};
 use crate::bad::BadRows;
 use crate::rows::RowDecoder;
 use crate::run::{Bound, RunOptions};
@@ -41,6 +42,8 @@ pub(crate) struct KafkaSource {
     bad: BadRows,
     run: RunOptions,
     logs: Option<BTreeMap<i32, Log>>,
+    /// A reader was made: what is said once has been said.
+    read: bool,
 }
 
 impl KafkaSource {
@@ -53,6 +56,7 @@ impl KafkaSource {
             bad,
             run: run.clone(),
             logs: None,
+            read: false,
         })
     }
 
@@ -118,6 +122,21 @@ impl KafkaSource {
     }
 }
 
+impl KafkaSource {
+    /// A bounded run that begins where it ends.
+    fn hint(&self, logs: &BTreeMap<i32, Log>, starts: &[Start]) {
+        let held: i64 = logs.values().map(|log| log.high - log.low).sum();
+        let at_end = matches!(self.table.role, Role::Source { from: From::Latest, .. }) && self.run.from.is_none();
+        let fresh = starts.iter().all(|start| start.at == At::Options);
+        if self.run.is_bounded() && at_end && fresh && held > 0 {
+            self.run.reporter.say(&format!(
+                "table {} reads nothing: this run ends where topic '{}' ends now, and begins there too ('source.offset' is 'latest' unless given). For the {held} records that the topic holds: --from earliest",
+                self.sql.name, self.table.topic
+            ));
+        }
+    }
+}
+
 impl Source for KafkaSource {
     fn partitions(&mut self) -> Result<Vec<Partition>, Error> {
         let rows = |log: &Log| u64::try_from(log.end.unwrap_or(log.high) - log.start).unwrap_or(0);
@@ -133,6 +152,12 @@ impl Source for KafkaSource {
 
     fn reader(&mut self, partitions: &[Start]) -> Result<Box<dyn Reader>, Error> {
         let logs = self.logs()?.clone();
+        let first = !std::mem::replace(&mut self.read, true);
+        if first {
+            self.hint(&logs, partitions);
+        }
+        let growth = (first && !self.run.is_bounded())
+            .then(|| Growth::new(&self.table.topic, logs.len(), &self.table.servers.settings));
         let (client, _) = self.client()?;
         serve(&client);
         let fail = |message: String| self.bad.error(message);
@@ -183,6 +208,7 @@ impl Source for KafkaSource {
             decoder,
             self.bad.clone(),
             self.arrival,
+            growth,
         )))
     }
 }

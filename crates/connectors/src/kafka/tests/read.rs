@@ -199,3 +199,60 @@ fn follows_a_growing_log_and_says_when_it_is_caught_up() {
     }
     assert_eq!(seen, [0, 1, 2]);
 }
+
+#[test]
+fn a_bounded_run_that_would_read_nothing_says_how_to_read() {
+    let broker = broker();
+    topic(&broker, "unread", 1);
+    let node = source(&broker, "unread", &[("source.offset", "latest")]);
+    let (run, heard) = bounded();
+    assert!(read(run.clone(), &node, 1).is_empty());
+    assert!(heard.lock().unwrap().is_empty(), "an empty topic has nothing to read");
+    send(&broker, "unread", 0, &["{\"a\":7}"]);
+    assert!(read(run.clone(), &node, 1).is_empty());
+    let said = heard.lock().unwrap().join("\n");
+    assert!(
+        said.contains("the 1 records that the topic holds: --from earliest"),
+        "{said}"
+    );
+    heard.lock().unwrap().clear();
+    let asked = RunOptions {
+        from: Some(crate::Bound::Latest),
+        ..run
+    };
+    assert!(read(asked, &node, 1).is_empty());
+    assert!(heard.lock().unwrap().is_empty(), "who asks for the end gets it");
+}
+
+#[test]
+fn a_topic_that_grows_is_told_once() {
+    use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+    let broker = broker();
+    topic(&broker, "wider", 1);
+    let (run, heard) = bounded();
+    let run = RunOptions { bounded: false, ..run };
+    let often = ("client_configs", "topic.metadata.refresh.interval.ms=200");
+    let mut reader = reader(run, &source(&broker, "wider", &[often]), None).unwrap();
+    let admin: AdminClient<_> = ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap_servers())
+        .create()
+        .unwrap();
+    let more = NewPartitions::new("wider", 3);
+    let results = crate::topics::wait(admin.create_partitions([&more], &AdminOptions::new())).unwrap();
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let begun = Instant::now();
+    while heard.lock().unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nothing was said");
+        reader.poll(Duration::from_millis(50)).unwrap();
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        reader.poll(Duration::from_millis(50)).unwrap();
+    }
+    let said = heard.lock().unwrap().clone();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains("topic 'wider' has 3 partitions now, and had 1"),
+        "{said:?}"
+    );
+}
