@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long lint fmt bench-sketch bench-connectors bench-kafka clean
+.PHONY: help run build install test test-long lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,14 @@ bench-connectors: ## Measures the decoder, Kafka and Redis each alone
 bench-kafka: ## Measures the way from a Kafka topic to the top K against a bare consume loop
 	@scripts/setup.sh test
 	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters --bench kafka
+
+bench-latency: ## Measures the time from the event that closes a window to its rows in Redis
+	@scripts/setup.sh test
+	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters --bench latency
+
+bench-groups: ## Measures the memory of 100,000 groups, and what a memory limit says
+	@scripts/setup.sh test
+	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters --bench groups
 
 clean: ## Removes what was built and what the runs wrote
 	rm -rf "$(CARGO_TARGET_DIR)" results

@@ -28,6 +28,7 @@ pub mod topics;
 
 pub use dead_letter::DeadLetter;
 pub use factory::Factory;
+pub use kafka::CONSUMER_SETTINGS;
 pub use print::{Print, PrintFormat};
 pub use run::{Attempt, Bound, MissingOffsets, Reporter, RunOptions, StartTimeout};
 

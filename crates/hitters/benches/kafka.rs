@@ -1,18 +1,23 @@
 //! `make bench-kafka`: from a Kafka topic to the top K, beside a bare loop that takes the messages and drops them.
 //!
 //! A real broker on this machine holds ten million JSON events in eight partitions. The bare loop is librdkafka's batch
-//! call on two threads: nobody can read faster through that library. Runs take turns, three rounds; the table shows the
+//! call on two threads with the settings of our own source: nobody can read faster through that library. It is timed from
+//! its first message to its last; our runs are timed twice, as a process from its start to its end, and as the engine says
+//! (without the start of the process, but with asking the brokers). Runs take turns, three rounds; the table shows the
 //! best of each with its ratio to the bare loop of the same run. HITTERS_BENCH_EVENTS asks for another number of events.
 #![allow(unsafe_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod measure;
+
+use hitters_connectors::CONSUMER_SETTINGS;
 use hitters_tests::services::Kafka;
+use measure::{Process, hitters, setting};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka_sys as sys;
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const PARTITIONS: i32 = 8;
 const THREADS: i32 = 2;
@@ -47,16 +52,16 @@ const QUERIES: [(&str, &str); 4] = [
 /// What a run took.
 #[derive(Clone, Copy)]
 struct Cost {
+    /// From the start of the process to its end.
     seconds: f64,
+    /// As the engine says.
+    engine_seconds: f64,
     processor_seconds: f64,
     peak_bytes: u64,
 }
 
 fn main() {
-    let events: u64 = std::env::var("HITTERS_BENCH_EVENTS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(10_000_000);
+    let events = setting("HITTERS_BENCH_EVENTS", 10_000_000);
     let kafka = Kafka::start();
     let servers = kafka.bootstrap_servers();
     let folder = tempfile::tempdir().unwrap();
@@ -69,14 +74,7 @@ fn main() {
         let sql = |query: &str| SOURCE.replace("{servers}", &servers).replace("{topic}", &topic) + query;
         let file = folder.path().join("query.sql");
         std::fs::write(&file, sql(QUERIES[0].1)).unwrap();
-        hitters(&[
-            "topics",
-            "--create",
-            "--partitions",
-            &PARTITIONS.to_string(),
-            "--quiet",
-            file.to_str().unwrap(),
-        ]);
+        measure::topics(&file, PARTITIONS);
         let (count, distinct) = (events.to_string(), items.to_string());
         let exponent = if items == 1_000_000 { "1.1" } else { "0.6" };
         hitters(&[
@@ -115,8 +113,14 @@ fn main() {
         memory.insert(items, best[&1].peak_bytes);
         if items == 1_000_000 {
             println!(
-                "{:<44} {:>10} {:>8} {:>12} {:>8}",
-                "Zipf 1.1 over a million items", "events/s", "of bare", "us CPU/event", "peak MB"
+                "{:<44} {:>10} {:>8} {:>10} {:>8} {:>12} {:>8}",
+                "Zipf 1.1 over a million items",
+                "events/s",
+                "of bare",
+                "engine's",
+                "of bare",
+                "us CPU/event",
+                "peak MB"
             );
             println!(
                 "{:<44} {:>10.0} {:>8.2}",
@@ -125,17 +129,17 @@ fn main() {
                 1.0
             );
             for query in queries {
-                let Cost {
-                    seconds,
-                    processor_seconds,
-                    peak_bytes,
-                } = best[query];
-                let per_event = processor_seconds * 1e6 / events as f64;
-                let (rate, megabytes) = (events as f64 / seconds, peak_bytes as f64 / 1e6);
+                let cost = best[query];
+                let rates = [cost.seconds, cost.engine_seconds].map(|s| (events as f64 / s, bare / s));
+                let per_event = cost.processor_seconds * 1e6 / events as f64;
                 println!(
-                    "{:<44} {rate:>10.0} {:>8.2} {per_event:>12.2} {megabytes:>8.0}",
+                    "{:<44} {:>10.0} {:>8.2} {:>10.0} {:>8.2} {per_event:>12.2} {:>8.0}",
                     QUERIES[*query].0,
-                    bare / seconds
+                    rates[0].0,
+                    rates[0].1,
+                    rates[1].0,
+                    rates[1].1,
+                    cost.peak_bytes as f64 / 1e6
                 );
             }
             println!(
@@ -152,88 +156,52 @@ fn main() {
     }
 }
 
-fn hitters(arguments: &[&str]) {
-    let status = Command::new(env!("CARGO_BIN_EXE_hitters"))
-        .args(arguments)
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success(), "hitters {arguments:?}");
-}
-
 /// Runs a query over the whole topic, in a process of its own.
 fn run(file: &str) -> Cost {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hitters"));
-    child
-        .args([
-            "run",
-            "--quiet",
-            "--bounded",
-            "--parallelism",
-            &THREADS.to_string(),
-            file,
-        ])
-        .stdout(Stdio::null());
-    let before = children();
-    let started = Instant::now();
-    let mut child = child.spawn().unwrap();
-    let mut peak_bytes = 0;
-    let status = loop {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let peak = status.lines().find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse::<u64>()
-                .ok()
-        });
-        peak_bytes = peak_bytes.max(peak.unwrap_or(0) * 1024);
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    assert!(status.success(), "{file}");
+    let threads = THREADS.to_string();
+    let ran = Process::start(&["run", "--quiet", "--json", "--bounded", "--parallelism", &threads, file]).end();
+    assert!(ran.status.success(), "{file}: {}", ran.stderr);
     Cost {
-        seconds: started.elapsed().as_secs_f64(),
-        processor_seconds: children() - before,
-        peak_bytes,
+        seconds: ran.seconds,
+        engine_seconds: ran.summary()["seconds"].as_f64().unwrap(),
+        processor_seconds: ran.processor_seconds,
+        peak_bytes: ran.peak_bytes,
     }
 }
 
-/// Processor seconds of children that have ended: fields 16 and 17 of /proc/self/stat, in hundredths.
-fn children() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let after_name = stat.rsplit(") ").next().unwrap();
-    let ticks = |field: usize| after_name.split(' ').nth(field - 3).unwrap().parse::<f64>().unwrap();
-    (ticks(16) + ticks(17)) / 100.0
-}
-
-/// Seconds that it takes to receive and drop all messages of a topic.
+/// Seconds from the first message to the last when all messages of a topic are received and dropped.
 fn bare_loop(servers: &str, topic: &str, events: u64) -> f64 {
-    let started = Instant::now();
-    let received: u64 = std::thread::scope(|scope| {
+    let dropped: Vec<Dropped> = std::thread::scope(|scope| {
         let thread = |number: i32| scope.spawn(move || drop_messages(servers, topic, number));
         let threads: Vec<_> = (0..THREADS).map(thread).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert_eq!(received, events);
-    started.elapsed().as_secs_f64()
+    assert_eq!(dropped.iter().map(|d| d.messages).sum::<u64>(), events);
+    let first = dropped.iter().map(|d| d.first).min().unwrap();
+    let last = dropped.iter().map(|d| d.last).max().unwrap();
+    (last - first).as_secs_f64()
 }
 
-fn drop_messages(servers: &str, topic: &str, number: i32) -> u64 {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set("group.id", "bare")
-        .set("fetch.queue.backoff.ms", "5")
-        .set("enable.partition.eof", "true")
-        .create()
-        .unwrap();
+/// What a thread of the bare loop saw.
+struct Dropped {
+    messages: u64,
+    first: Instant,
+    last: Instant,
+}
+
+fn drop_messages(servers: &str, topic: &str, number: i32) -> Dropped {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers).set("group.id", "bare");
+    for (name, value) in CONSUMER_SETTINGS {
+        config.set(name, value);
+    }
+    let consumer: BaseConsumer = config.create().unwrap();
     let name = CString::new(topic).unwrap();
     let mine: Vec<i32> = (0..PARTITIONS)
         .filter(|partition| partition % THREADS == number)
         .collect();
     let (mut received, mut ended) = (0, 0);
+    let (mut first, mut last) = (None, Instant::now());
     // SAFETY: client, topic and queue live to the end of this function; messages are destroyed once.
     unsafe {
         let client = consumer.client().native_ptr();
@@ -246,9 +214,10 @@ fn drop_messages(servers: &str, topic: &str, number: i32) -> u64 {
                 0
             );
         }
-        let mut messages = vec![std::ptr::null_mut::<sys::rd_kafka_message_t>(); 4096];
+        let mut messages = vec![std::ptr::null_mut::<sys::rd_kafka_message_t>(); 8192];
         while ended < mine.len() {
             let count = sys::rd_kafka_consume_batch_queue(queue, 100, messages.as_mut_ptr(), messages.len());
+            let (now, before) = (Instant::now(), received);
             for message in &messages[..count.max(0) as usize] {
                 match (**message).err {
                     sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => received += 1,
@@ -257,6 +226,10 @@ fn drop_messages(servers: &str, topic: &str, number: i32) -> u64 {
                 }
                 sys::rd_kafka_message_destroy(*message);
             }
+            if received > before {
+                first.get_or_insert(now);
+                last = Instant::now();
+            }
         }
         for partition in &mine {
             sys::rd_kafka_consume_stop(handle, *partition);
@@ -264,5 +237,9 @@ fn drop_messages(servers: &str, topic: &str, number: i32) -> u64 {
         sys::rd_kafka_topic_destroy(handle);
         sys::rd_kafka_queue_destroy(queue);
     }
-    received
+    Dropped {
+        messages: received,
+        first: first.unwrap_or(last),
+        last,
+    }
 }

@@ -19,6 +19,7 @@ pub(crate) mod tests;
 pub(crate) use client::{Servers, Watch, metadata};
 pub(crate) use delivery::Delivery;
 pub(crate) use sink::KafkaSink;
+pub use source::CONSUMER_SETTINGS;
 pub(crate) use source::KafkaSource;
 
 use crate::format::{self, Decoding, Format};

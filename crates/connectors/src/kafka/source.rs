@@ -24,7 +24,7 @@ const BATCH: usize = 8192;
 /// `fetch.queue.backoff.ms`: with the default of a second a fast reader starves four fifths of its time. The queue limits
 /// keep what was fetched and not yet read to some ten thousand messages a partition; a message costs about 300 bytes there
 /// besides its own.
-pub(crate) const SETTINGS: [(&str, &str); 6] = [
+pub const CONSUMER_SETTINGS: [(&str, &str); 6] = [
     ("enable.auto.commit", "false"),
     ("enable.partition.eof", "true"),
     ("auto.offset.reset", "error"),
@@ -63,7 +63,7 @@ impl KafkaSource {
     fn client(&self) -> Result<(Client, Watch), Error> {
         let watch = Watch::new(&self.table.servers.bootstrap, &self.run.reporter);
         let committed = matches!(self.table.role, Role::Source { committed: true, .. });
-        let mut settings = SETTINGS.to_vec();
+        let mut settings = CONSUMER_SETTINGS.to_vec();
         settings.push((
             "isolation.level",
             if committed {

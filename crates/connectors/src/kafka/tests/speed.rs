@@ -95,7 +95,7 @@ fn bare_queue(servers: &str, thread: usize, threads: usize) -> (Queue, Vec<i32>)
         bootstrap: servers.into(),
         settings: Vec::new(),
     };
-    let client: Client = servers.create(&crate::kafka::source::SETTINGS, &watch).unwrap();
+    let client: Client = servers.create(&crate::kafka::CONSUMER_SETTINGS, &watch).unwrap();
     let mut queue = Queue::new(Arc::new(client), TOPIC, 4096).unwrap();
     let partitions: Vec<i32> = (0..8)
         .filter(|partition| *partition as usize % threads == thread)
