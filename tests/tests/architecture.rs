@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hitters-pipeline", &[]),
     ("hitters-results", &["hitters-sketch"]),
     ("hitters-planner", &["hitters-functions"]),
-    ("hitters-dataflow", &["hitters-planner"]),
+    ("hitters-dataflow", &["hitters-functions", "hitters-planner"]),
     ("hitters-storage", &["hitters-dataflow"]),
     (
         "hitters-connectors",

@@ -15,6 +15,11 @@ pub trait TableSpec: Debug + Send + Sync + Any {
     fn direction(&self) -> Direction;
     /// For `explain`: one line, secrets masked.
     fn describe(&self) -> String;
+    /// What names the log that is read, however it is reached: positions in it belong to this text. A moved broker is
+    /// the same log, another topic is not.
+    fn log(&self) -> String {
+        self.describe()
+    }
     /// For the downcast.
     fn as_any(&self) -> &dyn Any;
 }

@@ -37,6 +37,7 @@ mod wording;
 
 pub mod connector;
 pub mod error;
+pub mod identity;
 pub mod plan;
 pub mod table;
 pub mod window;

@@ -48,6 +48,7 @@ use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub use aggregate::{Frozen, freeze};
 pub use cost::{Bound, Cost, cost, cost_of};
 
 /// All aggregate functions.

@@ -300,6 +300,10 @@ impl TableSpec for KafkaTable {
         format!("kafka topic {} at {} ({what})", self.topic, self.servers.bootstrap)
     }
 
+    fn log(&self) -> String {
+        format!("kafka topic {}", self.topic)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -12,13 +12,14 @@ use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use hitters_sketch::Rows;
 
+use super::freeze::{Freeze, Frozen, FrozenSketches, states};
 use super::rows::Fate;
 use super::{Cell, Columns, Grouping, Summary, single};
 
 /// One sketch for each group.
 #[derive(Debug)]
 pub(super) struct Groups<S: Summary> {
-    summary: S,
+    summary: Arc<S>,
     /// By group number.
     cells: Vec<Cell<S::Sketch>>,
     /// Bytes of all sketches.
@@ -29,7 +30,7 @@ pub(super) struct Groups<S: Summary> {
 impl<S: Summary> Groups<S> {
     pub fn new(summary: S) -> Self {
         Self {
-            summary,
+            summary: Arc::new(summary),
             cells: Vec::new(),
             bytes: 0,
             grouping: Grouping::default(),
@@ -78,6 +79,15 @@ fn only_group(groups: &[usize], total: usize) -> Option<usize> {
     (total == 1 || groups.iter().all(|group| *group == first)).then_some(first)
 }
 
+impl<S: Summary> Freeze for Groups<S> {
+    fn freeze(&self) -> Box<dyn Frozen> {
+        Box::new(FrozenSketches {
+            summary: self.summary.clone(),
+            cells: self.cells.clone(),
+        })
+    }
+}
+
 impl<S: Summary> GroupsAccumulator for Groups<S> {
     fn update_batch(
         &mut self,
@@ -92,6 +102,7 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
             bytes,
             grouping,
         } = self;
+        let summary = &**summary;
         if cells.len() < total_num_groups {
             cells.resize_with(total_num_groups, || None);
         }
@@ -127,17 +138,14 @@ impl<S: Summary> GroupsAccumulator for Groups<S> {
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let cells = self.take(emit_to);
-        let mut states = BinaryViewBuilder::with_capacity(cells.len());
-        for cell in cells {
-            states.append_option(cell.map(|sketch| self.summary.save(&sketch)));
-        }
-        Ok(vec![Arc::new(states.finish())])
+        Ok(vec![states(&*self.summary, cells)])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         let Self {
             summary, cells, bytes, ..
         } = self;
+        let summary = &**summary;
         let [states] = states else {
             return internal_err!("{} has one state column, not {}", summary.function(), states.len());
         };

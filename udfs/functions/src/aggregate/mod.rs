@@ -8,6 +8,7 @@
 //! the state, merging it into an empty accumulator and going on gives the same bytes as never having stopped.
 
 mod columns;
+mod freeze;
 mod grouping;
 mod groups;
 mod rows;
@@ -29,10 +30,12 @@ use hitters_sketch::Rows;
 
 use crate::argument::{self, plan_error};
 pub(crate) use columns::{Batch, Columns};
+pub use freeze::{Frozen, freeze};
 pub(crate) use grouping::Grouping;
 
-/// What a group keeps; nothing before its first row. Boxed, so that a group without rows costs 8 bytes.
-pub(crate) type Cell<S> = Option<Box<S>>;
+/// What a group keeps; nothing before its first row. Shared with the copies that [`freeze`] makes: whoever changes a sketch
+/// that a copy still holds works on a clone of its own.
+pub(crate) type Cell<S> = Option<Arc<S>>;
 
 /// What an aggregate puts out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,7 +104,7 @@ impl Output {
 /// What one call of an aggregate does with a group: made once from the call's literals, shared by all groups.
 pub(crate) trait Summary: Debug + Send + Sync + 'static {
     /// What a group keeps.
-    type Sketch: Debug + Send + Sync + 'static;
+    type Sketch: Clone + Debug + Send + Sync + 'static;
 
     /// The name of the SQL function, for errors.
     fn function(&self) -> &'static str;
@@ -137,8 +140,8 @@ pub(crate) trait Summary: Debug + Send + Sync + 'static {
     fn merge_bytes(&self, cell: &mut Cell<Self::Sketch>, bytes: &[u8]) -> Result<()> {
         let other = self.load(bytes)?;
         match cell {
-            None => *cell = Some(Box::new(other)),
-            Some(sketch) => self.merge(sketch, &other)?,
+            None => *cell = Some(Arc::new(other)),
+            Some(sketch) => self.merge(Arc::make_mut(sketch), &other)?,
         }
         Ok(())
     }
@@ -250,7 +253,7 @@ impl<D: Definition> AggregateUDFImpl for SketchAggregate<D> {
     }
 
     fn create_groups_accumulator(&self, call: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(groups::Groups::new(self.summary(&call)?)))
+        Ok(Box::new(freeze::SketchGroups(Box::new(groups::Groups::new(self.summary(&call)?)))))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -91,8 +91,8 @@ impl Table {
 
     fn table<'a>(&self, cell: &'a mut Cell<CountMin>) -> Result<&'a mut CountMin> {
         match cell {
-            Some(table) => Ok(table),
-            None => Ok(cell.insert(Box::new(self.empty().map_err(error)?))),
+            Some(table) => Ok(Arc::make_mut(table)),
+            None => Ok(Arc::make_mut(cell.insert(Arc::new(self.empty().map_err(error)?)))),
         }
     }
 }

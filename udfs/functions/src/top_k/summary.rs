@@ -1,5 +1,7 @@
 //! What the aggregates over rows keep for a group: a [`TopK`], which ends as an answer or as its bytes.
 
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 use datafusion::common::{Result, internal_err};
 use hitters_sketch::{Error, ItemKind, Measure, Rows, TopK};
@@ -29,8 +31,8 @@ impl RowSummary {
 
     fn sketch<'a>(&self, cell: &'a mut Cell<TopK>) -> Result<&'a mut TopK> {
         match cell {
-            Some(sketch) => Ok(sketch),
-            None => Ok(cell.insert(Box::new(self.empty()?))),
+            Some(sketch) => Ok(Arc::make_mut(sketch)),
+            None => Ok(Arc::make_mut(cell.insert(Arc::new(self.empty()?)))),
         }
     }
 }
