@@ -33,6 +33,9 @@ pub enum Error {
     /// A checkpoint cannot be written, read or found.
     #[error("checkpoint: {0}")]
     Checkpoint(String),
+    /// Another run has taken over what this one writes to.
+    #[error("{0}")]
+    Superseded(String),
     /// Saved state that does not fit the dataflow.
     #[error("state: {0}")]
     State(String),

@@ -5,17 +5,18 @@
 //! worker has closed them.
 
 use crate::Error;
+use crate::checkpoint::snapshot::FinalState;
 use crate::frontier::{END, START};
 use crate::graph::{Edge, Graph, Tier};
 use crate::groups::Grouping;
 use crate::join::Join;
 use crate::merge::Merge;
-use crate::metrics::Metrics;
-use crate::operator::{Operator, Saved, WindowRows};
+use crate::metrics::{Counts, Metrics};
+use crate::operator::{Operator, WindowRows};
 use crate::publish::Publisher;
 use crate::regroup::Regroup;
 use crate::row_number::RowNumber;
-use crate::sink::{Sink, SinkFactory};
+use crate::sink::{Checkpoint, Sink, SinkFactory};
 use crate::stateless::Stateless;
 use crate::worker::Message;
 use hitters_planner::plan::{NodeId, NodeKind};
@@ -181,6 +182,8 @@ impl Finisher {
     }
 
     /// Takes saved state into a fresh final tier.
+    ///
+    /// Slots of closed panes are partitions, as for workers.
     pub fn load(&mut self, state: FinalState) -> Result<(), Error> {
         if state.windows.len() != self.windows.len() || state.operators.len() != self.operators.len() {
             return Err(Error::State("saved by another plan".to_string()));
@@ -188,13 +191,58 @@ impl Finisher {
         for (window, (saved, published)) in self.windows.iter_mut().zip(state.windows) {
             window.merge.load(saved)?;
             window.published = published;
+            window.closed.fill(published);
         }
         for (operator, saved) in self.operators.iter_mut().zip(state.operators) {
             if let Some(operator) = operator {
                 operator.operator.load(saved)?;
             }
         }
+        // Steps learn again how far their inputs are; what that completes has been written before the state was saved.
+        for window in 0..self.windows.len() {
+            let published = self.windows[window].published;
+            if published > START {
+                self.watermark(self.graph.windows[window].node, published)?;
+            }
+        }
         Ok(())
+    }
+
+    /// What sinks hold back at a barrier, by node.
+    pub fn prepare(&mut self) -> Result<Vec<(NodeId, Vec<u8>)>, Error> {
+        self.dirty = false;
+        let mut held = Vec::new();
+        for (node, sink) in self.sinks.iter_mut().enumerate() {
+            if let Some(sink) = sink {
+                held.extend(sink.prepare()?.map(|bytes| (node, bytes)));
+            }
+        }
+        Ok(held)
+    }
+
+    /// A checkpoint is durable: sinks show what they held back for it.
+    pub fn commit(&mut self, checkpoint: &Checkpoint<'_>) -> Result<(), Error> {
+        self.sinks
+            .iter_mut()
+            .flatten()
+            .try_for_each(|sink| sink.commit(checkpoint))
+    }
+
+    /// The run goes on from a checkpoint in which a sink held something back.
+    pub fn recover(&mut self, node: NodeId, checkpoint: &Checkpoint<'_>, held: &[u8]) -> Result<(), Error> {
+        match self.sinks.get_mut(node) {
+            Some(Some(sink)) => sink.recover(checkpoint, held),
+            _ => Err(Error::State(format!("node {node} is no sink"))),
+        }
+    }
+
+    /// Windows and rows that it counted since the start of the run.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            rows_out: self.metrics.rows_out.load(Relaxed),
+            windows: self.metrics.windows.load(Relaxed),
+            ..Counts::default()
+        }
     }
 
     /// Rows that a node puts out.
@@ -238,15 +286,6 @@ impl Finisher {
         }
         Ok(())
     }
-}
-
-/// The state of the final tier.
-#[derive(Debug, Default)]
-pub struct FinalState {
-    /// Of each window, with the time up to which it is published.
-    pub windows: Vec<(Vec<Saved>, i64)>,
-    /// Of each node.
-    pub operators: Vec<Vec<Saved>>,
 }
 
 /// The step of a node, for those that have one in the final tier.

@@ -68,6 +68,13 @@ impl Frontier {
         cell.status.store(ACTIVE, Relaxed);
     }
 
+    /// The partition goes on from a saved state.
+    pub fn restore(&self, partition: usize, watermark: i64, latest: i64) {
+        let cell = &self.partitions[partition];
+        cell.watermark.store(watermark, Relaxed);
+        cell.latest.store(latest, Relaxed);
+    }
+
     /// The partition is silent.
     pub fn idle(&self, partition: usize) {
         self.partitions[partition].status.store(IDLE, Relaxed);

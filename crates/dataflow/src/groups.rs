@@ -16,6 +16,7 @@ use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
+use hitters_functions::{Frozen, freeze};
 use hitters_planner::plan::{Aggregate, NamedExpr};
 use std::sync::Arc;
 
@@ -244,32 +245,41 @@ impl GroupTable {
     /// Takes everything out as a partial; the table is empty afterwards.
     pub fn take_partial(&mut self) -> Result<RecordBatch, Error> {
         let (mut columns, groups) = (self.take_keys()?, self.groups);
-        if self.grouping.with_times {
-            let times = std::mem::take(&mut self.times);
-            columns.push(Arc::new(times.iter().map(|t| t.0).collect::<Int64Array>()));
-            columns.push(Arc::new(times.iter().map(|t| t.1).collect::<Int64Array>()));
-        }
+        columns.extend(self.time_columns());
+        self.times.clear();
         for accumulator in &mut self.accumulators {
             columns.extend(accumulator.state(EmitTo::All)?);
         }
         self.groups = 0;
-        // States come in the types of the accumulators, which for views and dictionaries may differ from the declared.
-        let columns = columns
-            .into_iter()
-            .zip(self.grouping.partial.fields())
-            .map(|(column, field)| match column.data_type() == field.data_type() {
-                true => Ok(column),
-                false => Ok(arrow::compute::cast(&column, field.data_type())?),
-            })
-            .collect::<Result<_, Error>>()?;
-        record_batch(self.grouping.partial.clone(), columns, groups)
+        partial(&self.grouping, columns, groups)
     }
 
-    /// A partial of everything, with the table as it was: accumulators give their state away, so it is merged back.
-    pub fn partial(&mut self) -> Result<RecordBatch, Error> {
-        let partial = self.take_partial()?;
-        self.merge(&partial)?;
-        Ok(partial)
+    /// A copy of everything, with the table as it was. Sketches are shared until they change, which costs a pointer each;
+    /// keys and the states of other aggregates are given away by their owners and have to be put back.
+    pub fn freeze(&mut self) -> Result<FrozenPartial, Error> {
+        let groups = self.groups;
+        let mut columns = self.take_keys()?;
+        if groups > 0 {
+            self.intern(&columns, groups)?;
+        }
+        columns.extend(self.time_columns());
+        let mut states = Vec::with_capacity(self.accumulators.len());
+        for accumulator in &mut self.accumulators {
+            states.push(match freeze(accumulator.as_ref()) {
+                Some(frozen) => States::Shared(frozen),
+                None => {
+                    let state = accumulator.state(EmitTo::All)?;
+                    accumulator.merge_batch(&state, &self.ids, groups)?;
+                    States::Copied(state)
+                }
+            });
+        }
+        Ok(FrozenPartial {
+            grouping: self.grouping.clone(),
+            columns,
+            states,
+            groups,
+        })
     }
 
     /// Keys and results of all groups; the table is empty afterwards.
@@ -321,6 +331,15 @@ impl GroupTable {
         }
     }
 
+    fn time_columns(&self) -> Vec<ArrayRef> {
+        if !self.grouping.with_times {
+            return Vec::new();
+        }
+        let first: Int64Array = self.times.iter().map(|t| t.0).collect();
+        let last: Int64Array = self.times.iter().map(|t| t.1).collect();
+        vec![Arc::new(first), Arc::new(last)]
+    }
+
     fn widen(&mut self, first: &[i64], last: &[i64]) {
         self.times.resize(self.groups, (i64::MAX, i64::MIN));
         for ((id, first), last) in self.ids.iter().zip(first).zip(last) {
@@ -328,6 +347,47 @@ impl GroupTable {
             *times = (times.0.min(*first), times.1.max(*last));
         }
     }
+}
+
+/// What [`GroupTable::freeze`] copied. It becomes a partial on whatever thread has the time.
+pub struct FrozenPartial {
+    grouping: Arc<Grouping>,
+    columns: Vec<ArrayRef>,
+    states: Vec<States>,
+    groups: usize,
+}
+
+enum States {
+    Shared(Box<dyn Frozen>),
+    Copied(Vec<ArrayRef>),
+}
+
+impl FrozenPartial {
+    /// The partial that [`GroupTable::take_partial`] would have given.
+    pub fn into_partial(self) -> Result<RecordBatch, Error> {
+        let mut columns = self.columns;
+        for states in self.states {
+            columns.extend(match states {
+                States::Shared(frozen) => frozen.states(),
+                States::Copied(columns) => columns,
+            });
+        }
+        partial(&self.grouping, columns, self.groups)
+    }
+}
+
+/// A partial of these columns. States come in the types of the accumulators, which for views and dictionaries may differ from
+/// the declared.
+fn partial(grouping: &Grouping, columns: Vec<ArrayRef>, groups: usize) -> Result<RecordBatch, Error> {
+    let columns = columns
+        .into_iter()
+        .zip(grouping.partial.fields())
+        .map(|(column, field)| match column.data_type() == field.data_type() {
+            true => Ok(column),
+            false => Ok(arrow::compute::cast(&column, field.data_type())?),
+        })
+        .collect::<Result<_, Error>>()?;
+    record_batch(grouping.partial.clone(), columns, groups)
 }
 
 /// DataFusion's own choice: the vectorised accumulator of a function, or one plain accumulator for each group.

@@ -3,17 +3,24 @@
 //! Messages travel through one bounded channel, so a slow sink slows the sources and memory stays bounded.
 
 use crate::Error;
+use crate::checkpoint::Checkpoints;
+use crate::checkpoint::align::Aligner;
+use crate::checkpoint::layout::{Layout, source};
+use crate::checkpoint::restore::{Restored, restore};
+use crate::checkpoint::thread::Checkpointer;
+use crate::checkpoint::writer::{Writer, start_of};
 use crate::clock::{Clock, SystemClock};
 use crate::finisher::Finisher;
 use crate::frontier::Frontier;
 use crate::graph::Graph;
 use crate::metrics::{Metrics, PartitionMetrics};
-use crate::sink::SinkFactory;
-use crate::source::{At, SourceFactory, Start};
-use crate::worker::{Message, Owned, Patience, Step, Worker};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use hitters_planner::plan::{NodeKind, Plan};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::sink::{Checkpoint, Position, SinkFactory};
+use crate::source::{At, Source, SourceFactory, Start};
+use crate::threads::{Durable, FinalThread, WorkerThread};
+use crate::worker::{Owned, Patience, Worker};
+use crossbeam_channel::bounded;
+use hitters_planner::plan::Plan;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -42,14 +49,8 @@ impl Default for JobOptions {
     }
 }
 
-/// How long a worker waits for rows before it looks at the watermarks again: bounds how late a window closes.
-const WAIT: Duration = Duration::from_millis(5);
-/// Rows become visible in sinks at least this often.
-const FLUSH: Duration = Duration::from_millis(100);
 /// Messages in flight between workers and the final tier.
 const IN_FLIGHT: usize = 256;
-/// State is measured once in so many steps of a worker.
-const MEASURE: u64 = 32;
 
 /// A running plan.
 pub struct Job {
@@ -68,86 +69,83 @@ pub struct Summary {
     pub stopped: bool,
 }
 
-struct Shared {
-    stop: AtomicBool,
+/// What the threads of a job share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) stop: AtomicBool,
     failure: Mutex<Option<Error>>,
-    stopped_early: AtomicBool,
+    pub(crate) stopped_early: AtomicBool,
 }
 
 impl Shared {
-    fn failed(&self) -> bool {
-        self.failure.lock().is_ok_and(|failure| failure.is_some())
-    }
-
     /// The first failure is the one that is reported.
-    fn fail(&self, error: Error) {
+    pub(crate) fn fail(&self, error: Error) {
         if let Ok(mut failure) = self.failure.lock() {
             failure.get_or_insert(error);
         }
         self.stop.store(true, Relaxed);
     }
+
+    pub(crate) fn failed(&self) -> bool {
+        self.failure.lock().is_ok_and(|failure| failure.is_some())
+    }
 }
 
 impl Job {
-    /// Opens sources and sinks and starts.
+    /// Opens sources and sinks and starts. With checkpoints, goes on from the newest one.
     pub fn start(
         plan: Plan,
         sources: &dyn SourceFactory,
         sinks: &dyn SinkFactory,
         options: JobOptions,
+        checkpoints: Option<Checkpoints>,
     ) -> Result<Self, Error> {
         let graph = Arc::new(Graph::new(plan)?);
-        let mut opened = Vec::new();
-        let (mut owned, mut progress) = (Vec::new(), Vec::new());
-        for (number, id) in graph.sources.iter().enumerate() {
-            let NodeKind::Source(node) = &graph.plan.nodes[*id].kind else {
-                continue;
-            };
-            let mut source = sources.open(node)?;
-            for partition in source.partitions()? {
-                owned.push(Owned {
-                    partition: owned.len(),
-                    source: number,
-                    number: partition.number,
-                });
-                progress.push(PartitionMetrics::new(
-                    node.table.name.clone(),
-                    partition.number,
-                    partition.rows,
-                ));
-            }
-            opened.push(source);
+        let Opened {
+            mut sources,
+            mut owned,
+            mut progress,
+        } = open(&graph, sources)?;
+        let mut keeping = checkpoints
+            .map(|checkpoints| Keeping::begin(checkpoints, &graph, &mut owned))
+            .transpose()?;
+        for (owned, progress) in owned.iter().zip(&mut progress) {
+            *progress.position.get_mut() = owned.start.unwrap_or(-1);
         }
         let workers = options.parallelism.clamp(1, owned.len().max(1));
         let frontier = Arc::new(Frontier::new(owned.len()));
-        let metrics = Arc::new(Metrics::new(workers, progress));
-        let finisher = Finisher::new(graph.clone(), metrics.clone(), workers, sinks)?;
+        let mut metrics = Metrics::new(workers, progress);
+        if let Some(keeping) = &keeping {
+            metrics.before = keeping.writer.before();
+        }
+        let metrics = Arc::new(metrics);
+        let mut finisher = Finisher::new(graph.clone(), metrics.clone(), workers, sinks)?;
+        if let Some(keeping) = &mut keeping {
+            keeping.recover(&mut finisher, &owned)?;
+        }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            failure: Mutex::new(None),
-            stopped_early: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::default());
+        let wanted = Arc::new(AtomicU64::new(0));
         let patience = Patience {
             idle_timeout: options.idle_timeout,
             idle_close: options.idle_close,
         };
         let (sender, receiver) = bounded(IN_FLIGHT);
-        let mut threads = Vec::with_capacity(workers + 1);
+        let mut running = Vec::with_capacity(workers);
         for number in 0..workers {
             let mine: Vec<Owned> = owned
                 .iter()
                 .copied()
                 .filter(|o| o.partition % workers == number)
                 .collect();
-            let mut readers = Vec::with_capacity(opened.len());
-            for (source, open) in opened.iter_mut().enumerate() {
+            let mut readers = Vec::with_capacity(sources.len());
+            for (source, (_, open)) in sources.iter_mut().enumerate() {
                 let starts: Vec<Start> = mine
                     .iter()
                     .filter(|o| o.source == source)
                     .map(|o| Start {
                         number: o.number,
-                        at: At::Options,
+                        at: keeping.as_ref().map_or(At::Options, |k| k.restored.starts[o.partition]),
                     })
                     .collect();
                 readers.push(if starts.is_empty() {
@@ -157,8 +155,11 @@ impl Job {
                 });
             }
             let shared_parts = (graph.clone(), frontier.clone(), metrics.clone());
-            let worker = Worker::new(number, shared_parts, patience, mine, readers, &owned, clock.now());
-            let thread = WorkerThread {
+            let mut worker = Worker::new(number, shared_parts, patience, mine, readers, &owned, clock.now());
+            if let Some(keeping) = &keeping {
+                worker.load(&keeping.restored.state, workers)?;
+            }
+            running.push(WorkerThread {
                 number,
                 worker,
                 sender: sender.clone(),
@@ -166,19 +167,50 @@ impl Job {
                 clock: clock.clone(),
                 metrics: metrics.clone(),
                 memory: options.memory_limit,
-            };
-            threads.push(spawn(format!("worker {number}"), move || thread.run())?);
+                keeping: keeping
+                    .as_ref()
+                    .map(|keeping| (wanted.clone(), keeping.checkpoints.faults.clone())),
+            });
         }
         drop(sender);
+        let (collect, collected) = bounded(1);
+        let (tell, durable) = bounded(1);
+        let mut threads = Vec::with_capacity(workers + 2);
         let end = FinalThread {
             finisher,
             receiver,
             shared: shared.clone(),
             metrics: metrics.clone(),
-            workers,
+            aligner: Aligner::new(workers),
             memory: options.memory_limit,
+            keeping: keeping.as_ref().map(|keeping| Durable {
+                collect,
+                durable,
+                faults: keeping.checkpoints.faults.clone(),
+            }),
         };
-        threads.push(spawn("final".to_string(), move || end.run())?);
+        // The final tier first: should a thread not start, workers that run find nobody to send to, and end.
+        threads.push(spawn("final".to_string(), &shared, move || end.run())?);
+        if let Some(Keeping {
+            checkpoints, writer, ..
+        }) = keeping
+        {
+            let checkpointer = Checkpointer {
+                checkpoints,
+                writer,
+                wanted,
+                collected,
+                durable: tell,
+                sources,
+                metrics: metrics.clone(),
+            };
+            threads.push(spawn("checkpoints".to_string(), &shared, move || checkpointer.run())?);
+        }
+        for thread in running {
+            threads.push(spawn(format!("worker {}", thread.number), &shared, move || {
+                thread.run()
+            })?);
+        }
         Ok(Self {
             metrics,
             shared,
@@ -234,132 +266,107 @@ impl Stopper {
     }
 }
 
-struct WorkerThread {
-    number: usize,
-    worker: Worker,
-    sender: Sender<Message>,
-    shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    memory: Option<usize>,
+/// The sources of a graph, opened, with their partitions.
+struct Opened {
+    /// By source of the graph, with their tables.
+    sources: Vec<(String, Box<dyn Source>)>,
+    owned: Vec<Owned>,
+    progress: Vec<PartitionMetrics>,
 }
 
-impl WorkerThread {
-    fn run(mut self) {
-        if let Err(error) = self.work() {
-            self.shared.fail(error);
+fn open(graph: &Graph, factory: &dyn SourceFactory) -> Result<Opened, Error> {
+    let mut opened = Opened {
+        sources: Vec::new(),
+        owned: Vec::new(),
+        progress: Vec::new(),
+    };
+    for number in 0..graph.sources.len() {
+        let Some(node) = source(graph, number) else { continue };
+        let mut source = factory.open(node)?;
+        for partition in source.partitions()? {
+            opened.owned.push(Owned {
+                partition: opened.owned.len(),
+                source: number,
+                number: partition.number,
+                start: partition.start,
+            });
+            let table = node.table.name.clone();
+            opened
+                .progress
+                .push(PartitionMetrics::new(table, partition.number, partition.rows));
         }
+        opened.sources.push((node.table.name.clone(), source));
     }
-
-    fn work(&mut self) -> Result<(), Error> {
-        loop {
-            if self.shared.stop.load(Relaxed) {
-                self.shared.stopped_early.store(true, Relaxed);
-                return Ok(());
-            }
-            let step = self.worker.step(self.clock.now(), WAIT)?;
-            for message in self.worker.take_output() {
-                if self.sender.send(message).is_err() {
-                    // The final tier ended first, which it does only on a failure that it has reported.
-                    return Ok(());
-                }
-            }
-            if self.worker.steps().is_multiple_of(MEASURE) || step == Step::Finished {
-                self.measure()?;
-            }
-            match step {
-                Step::Finished => return Ok(()),
-                Step::Busy | Step::Idle => {}
-            }
-        }
-    }
-
-    fn measure(&mut self) -> Result<(), Error> {
-        let open = self.worker.groups();
-        if let Ok(mut cell) = self.metrics.open[self.number].lock() {
-            *cell = open;
-        }
-        let all = self.metrics.note_state(self.number, self.worker.size());
-        check_memory(all, self.memory, &self.metrics)
-    }
+    Ok(opened)
 }
 
-struct FinalThread {
-    finisher: Finisher,
-    receiver: Receiver<Message>,
-    shared: Arc<Shared>,
-    metrics: Arc<Metrics>,
-    workers: usize,
-    memory: Option<usize>,
+/// A run that keeps checkpoints, before its threads begin.
+struct Keeping {
+    checkpoints: Checkpoints,
+    writer: Writer,
+    restored: Restored,
 }
 
-impl FinalThread {
-    fn run(mut self) {
-        let worked = self.work();
-        let ended = if worked.is_ok() && !self.shared.failed() {
-            self.finisher.close()
-        } else {
-            // What was written before a failure is made visible all the same, but nothing is called whole.
-            self.finisher.flush()
-        };
-        // The first error is the one to report.
-        if let Err(error) = worked.and(ended) {
-            self.shared.fail(error);
+impl Keeping {
+    /// Fits the state that was found to the graph; a state that begins is stored at once, so that it is known from where
+    /// its partitions are read.
+    fn begin(mut checkpoints: Checkpoints, graph: &Graph, owned: &mut [Owned]) -> Result<Self, Error> {
+        let layout = Layout::new(graph, owned);
+        let commutative: Vec<bool> = graph.windows.iter().map(|w| w.grouping.is_commutative()).collect();
+        let restored = restore(&mut checkpoints.claim, &layout, &commutative)?;
+        for note in checkpoints.claim.notes().iter().chain(&restored.notes) {
+            (checkpoints.report)(note);
         }
+        for (owned, at) in owned.iter_mut().zip(&restored.starts) {
+            owned.start = start_of(*at, owned.start);
+        }
+        let mut writer = Writer::new(&checkpoints.claim, layout, checkpoints.keep, checkpoints.faults.clone());
+        if restored.state.read.is_empty() {
+            writer.begin(&owned.iter().map(|owned| owned.start).collect::<Vec<_>>())?;
+        }
+        Ok(Self {
+            checkpoints,
+            writer,
+            restored,
+        })
     }
 
-    fn work(&mut self) -> Result<(), Error> {
-        let mut flushed = Instant::now();
-        let mut handled = 0u64;
-        loop {
-            let wait = if self.finisher.is_dirty() {
-                FLUSH.saturating_sub(flushed.elapsed())
-            } else {
-                FLUSH
+    /// The final tier goes on from the state; sinks make up for what they had not committed.
+    fn recover(&mut self, finisher: &mut Finisher, owned: &[Owned]) -> Result<(), Error> {
+        finisher.load(std::mem::take(&mut self.restored.state.end))?;
+        let positions: Vec<Position> = owned
+            .iter()
+            .zip(self.writer.partitions())
+            .filter_map(|(owned, name)| {
+                Some(Position {
+                    table: name.table.clone(),
+                    partition: name.number,
+                    next: owned.start?,
+                })
+            })
+            .collect();
+        for (node, number, held) in &self.restored.held {
+            let checkpoint = Checkpoint {
+                number: *number,
+                positions: &positions,
             };
-            match self.receiver.recv_timeout(wait) {
-                Ok(message) => {
-                    let closes = matches!(message, Message::Closed { .. });
-                    self.finisher.handle(message)?;
-                    handled += 1;
-                    if closes || handled.is_multiple_of(MEASURE) {
-                        let all = self.metrics.note_state(self.workers, self.finisher.size());
-                        check_memory(all, self.memory, &self.metrics)?;
-                    }
-                    if closes || flushed.elapsed() >= FLUSH {
-                        self.finisher.flush()?;
-                        flushed = Instant::now();
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.finisher.flush()?;
-                    flushed = Instant::now();
-                }
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
+            finisher.recover(*node, &checkpoint, held)?;
         }
+        Ok(())
     }
 }
 
-fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+fn spawn(
+    name: String,
+    shared: &Arc<Shared>,
+    run: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
+    let shared = shared.clone();
+    let run = move || {
+        if let Err(error) = run() {
+            shared.fail(error);
+        }
+    };
     let thread = std::thread::Builder::new().name(name).spawn(run);
     thread.map_err(|error| Error::State(format!("cannot start a thread: {error}")))
-}
-
-fn check_memory(bytes: usize, limit: Option<usize>, metrics: &Metrics) -> Result<(), Error> {
-    let Some(limit) = limit.filter(|limit| bytes > *limit) else {
-        return Ok(());
-    };
-    let open = metrics
-        .open
-        .iter()
-        .filter_map(|cell| cell.lock().ok().map(|open| *open));
-    let (panes, groups) = open.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));
-    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    Err(Error::Memory(format!(
-        "state holds {} MiB, over the memory limit of {} MiB: {panes} panes with {groups} groups are open; raise the limit, \
-         group by fewer keys, track fewer items, or use shorter windows",
-        mib(bytes),
-        mib(limit)
-    )))
 }

@@ -11,7 +11,8 @@
 //! | `groups`, `panes`, `tree`, `session`, `merge`, `publish` | windows: from rows to published windows |
 //! | `operator`, `regroup`, `row_number`, `join` | steps after a window |
 //! | `graph`, `worker`, `finisher` | the two tiers as step functions |
-//! | `job`, `metrics` | threads, and what they count |
+//! | `checkpoint` | the state on its way to a store and back |
+//! | `job`, `threads`, `metrics` | threads, and what they count |
 
 pub mod batch;
 pub mod checkpoint;
@@ -36,6 +37,7 @@ pub mod session;
 pub mod sink;
 pub mod source;
 pub mod stateless;
+mod threads;
 pub mod tree;
 pub mod unnest;
 pub mod worker;

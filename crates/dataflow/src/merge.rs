@@ -37,8 +37,9 @@ enum Shape {
     Session(Sessions),
 }
 
-/// Tags of saved rows that are complete panes of a hop, not waiting partials.
-const COMPLETE: i64 = -1;
+/// Tag of saved rows that are a complete pane of a hop (which never changes), not a waiting partial; without rows: the time
+/// up to which windows are published.
+pub const COMPLETE: i64 = -1;
 /// Tag of the saved rows of open sessions.
 const SESSIONS: i64 = -2;
 

@@ -1,9 +1,44 @@
 //! What a running dataflow counts, for people and for tests.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Counters of a dataflow, written by its threads, read by anyone.
+/// What a dataflow, or a part of it, has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records read, bad ones included.
+    pub records: u64,
+    /// Their bytes before decoding.
+    pub bytes: u64,
+    /// Records dropped as bad.
+    pub bad: u64,
+    /// Rows dropped as late by their partition's own watermark.
+    pub late: u64,
+    /// Rows that came after their window was published because their partition had been silent.
+    pub late_idle: u64,
+    /// Rows given to sinks.
+    pub rows_out: u64,
+    /// Windows published.
+    pub windows: u64,
+}
+
+impl Counts {
+    /// The sum.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            records: self.records + other.records,
+            bytes: self.bytes + other.bytes,
+            bad: self.bad + other.bad,
+            late: self.late + other.late,
+            late_idle: self.late_idle + other.late_idle,
+            rows_out: self.rows_out + other.rows_out,
+            windows: self.windows + other.windows,
+        }
+    }
+}
+
+/// Counters of a dataflow since the start of the run, written by its threads, read by anyone.
 #[derive(Debug)]
 pub struct Metrics {
     /// Records read, bad ones included.
@@ -30,6 +65,18 @@ pub struct Metrics {
     pub partitions: Vec<PartitionMetrics>,
     /// Panes and groups open at the last look, by worker.
     pub(crate) open: Vec<Mutex<(usize, usize)>>,
+    /// What earlier runs counted up to the checkpoint that this one goes on from.
+    pub before: Counts,
+    /// The last durable checkpoint: its number; 0 before the first.
+    pub checkpoint: AtomicU64,
+    /// Durable checkpoints of this run.
+    pub checkpoints: AtomicU64,
+    /// Checkpoints of this run that could not be stored.
+    pub checkpoints_failed: AtomicU64,
+    /// Longest time that a checkpoint held up a worker or the final tier, in microseconds.
+    pub longest_pause: AtomicU64,
+    /// Bytes that the last checkpoint uploaded.
+    pub checkpoint_bytes: AtomicU64,
 }
 
 /// Progress of one partition of a source.
@@ -80,7 +127,26 @@ impl Metrics {
             peak_state: AtomicUsize::new(0),
             partitions,
             open: (0..workers).map(|_| Mutex::new((0, 0))).collect(),
+            before: Counts::default(),
+            checkpoint: AtomicU64::new(0),
+            checkpoints: AtomicU64::new(0),
+            checkpoints_failed: AtomicU64::new(0),
+            longest_pause: AtomicU64::new(0),
+            checkpoint_bytes: AtomicU64::new(0),
         }
+    }
+
+    /// What was counted since the state began: earlier runs up to their checkpoint, and this one.
+    pub fn counts(&self) -> Counts {
+        self.before.plus(&Counts {
+            records: self.records.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            bad: self.bad.load(Relaxed),
+            late: self.late.load(Relaxed),
+            late_idle: self.late_idle.load(Relaxed),
+            rows_out: self.rows_out.load(Relaxed),
+            windows: self.windows.load(Relaxed),
+        })
     }
 
     /// Bytes of state held now.

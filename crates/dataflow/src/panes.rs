@@ -10,7 +10,7 @@
 use crate::Error;
 use crate::batch::Batch;
 use crate::frontier::START;
-use crate::groups::{GroupTable, Grouping, Inputs};
+use crate::groups::{FrozenPartial, GroupTable, Grouping, Inputs};
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use hitters_planner::window::Window;
 use std::collections::BTreeMap;
@@ -63,6 +63,16 @@ pub struct PanePartial {
     pub slot: usize,
     /// Groups and their states.
     pub partial: RecordBatch,
+}
+
+/// A copy of the state of one open pane.
+pub struct FrozenPane {
+    /// Start of the pane.
+    pub pane: i64,
+    /// Place in the order in which partials of one pane merge.
+    pub slot: usize,
+    /// Groups and their states.
+    pub partial: FrozenPartial,
 }
 
 /// The open panes of one window node on one worker.
@@ -144,23 +154,26 @@ impl Panes {
     }
 
     /// A copy of the state.
-    pub fn save(&mut self) -> Result<Vec<PanePartial>, Error> {
-        let save = |((pane, slot), table): (&(i64, usize), &mut GroupTable)| {
-            Ok(PanePartial {
+    pub fn freeze(&mut self) -> Result<Vec<FrozenPane>, Error> {
+        let freeze = |((pane, slot), table): (&(i64, usize), &mut GroupTable)| {
+            Ok(FrozenPane {
                 pane: *pane,
                 slot: *slot,
-                partial: table.partial()?,
+                partial: table.freeze()?,
             })
         };
-        self.open.iter_mut().map(save).collect()
+        self.open.iter_mut().map(freeze).collect()
     }
 
-    /// Adds saved state, with the time up to which panes were closed when it was saved.
-    pub fn load(&mut self, saved: &[PanePartial], closed_until: i64) -> Result<(), Error> {
-        self.closed_until = self.closed_until.max(closed_until);
-        saved
-            .iter()
-            .try_for_each(|pane| self.table(pane.pane, pane.slot)?.merge(&pane.partial))
+    /// Adds a saved pane.
+    pub fn load(&mut self, saved: &PanePartial) -> Result<(), Error> {
+        self.table(saved.pane, self.worker_slot.unwrap_or(saved.slot))?
+            .merge(&saved.partial)
+    }
+
+    /// Panes up to this time were closed when the state was saved.
+    pub fn load_closed(&mut self, until: i64) {
+        self.closed_until = self.closed_until.max(until);
     }
 
     /// The time up to which panes are closed.

@@ -65,7 +65,7 @@ impl Operator for Regroup {
         let save = |(window, table): (&Bounds, &mut GroupTable)| {
             Ok(Saved {
                 tag: (window.start, window.end),
-                rows: table.partial()?,
+                rows: table.freeze()?.into_partial()?,
             })
         };
         self.waiting.iter_mut().map(save).collect()

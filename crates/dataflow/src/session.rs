@@ -127,16 +127,28 @@ impl Sessions {
         }))
     }
 
-    /// A copy of the state: one partial row for each session.
-    pub fn save(&mut self) -> Result<Vec<RecordBatch>, Error> {
-        self.compact()?;
-        // Ended sessions first: a group's open session, added after, does not join them.
-        let ended = self.ended.iter().map(|(_, session)| session);
-        let sessions = ended.chain(self.open.values());
-        sessions
-            .flat_map(|session| &session.parts)
-            .map(|part| Ok(part.partial.slice(part.row, 1)))
-            .collect()
+    /// A copy of the state: partials to be added again in this order. Parts stay apart, since merging them would take as long
+    /// as the state is large; a part follows those of its group that are earlier.
+    pub fn save(&self) -> Result<Vec<RecordBatch>, Error> {
+        let mut by_key: HashMap<&Key, Vec<&Part>> = HashMap::with_capacity(self.open.len());
+        let ended = self.ended.iter().map(|(key, session)| (key, session));
+        for (key, session) in ended.chain(&self.open) {
+            by_key.entry(key).or_default().extend(&session.parts);
+        }
+        let mut groups: Vec<(&Key, Vec<&Part>)> = by_key.into_iter().collect();
+        // By key, so that saved state is the same in every process.
+        groups.sort_unstable_by_key(|(key, _)| *key);
+        let mut saved = Vec::new();
+        loop {
+            let round: Vec<&Part> = groups
+                .iter()
+                .filter_map(|(_, parts)| parts.get(saved.len()).copied())
+                .collect();
+            if round.is_empty() {
+                return Ok(saved);
+            }
+            saved.push(gather(&round)?);
+        }
     }
 
     /// Bytes held.

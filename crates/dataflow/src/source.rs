@@ -24,6 +24,8 @@ pub trait Source: Send {
 pub struct Partition {
     /// Number within the source.
     pub number: i32,
+    /// Where it is read from if nothing was saved, if that is known before it is read.
+    pub start: Option<i64>,
     /// Rows that will come if it is read from its start to its present end, if known: for progress.
     pub rows: Option<u64>,
 }

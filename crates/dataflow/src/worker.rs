@@ -5,11 +5,12 @@
 
 use crate::Error;
 use crate::batch::{Batch, record_batch};
+use crate::checkpoint::snapshot::{Read, State, WorkerSnapshot};
 use crate::event_time::EventTime;
 use crate::expr::{evaluate_predicate, project};
 use crate::frontier::{END, Frontier, Progress, START};
 use crate::graph::{Graph, Tier};
-use crate::metrics::Metrics;
+use crate::metrics::{Counts, Metrics};
 use crate::panes::{PanePartial, Panes, completion, pane_start, pane_width};
 use crate::source::{Poll, Reader, Rows};
 use crate::unnest::unnest;
@@ -67,6 +68,8 @@ pub struct Owned {
     pub source: usize,
     /// Number within the source.
     pub number: i32,
+    /// Where it is read from, if that is known.
+    pub start: Option<i64>,
 }
 
 struct OwnedState {
@@ -74,6 +77,8 @@ struct OwnedState {
     caught_up: bool,
     ended: bool,
     last_rows: Duration,
+    /// Where reading goes on, once rows have come.
+    next: Option<i64>,
 }
 
 /// One worker.
@@ -92,6 +97,7 @@ pub struct Worker {
     /// All partitions of the sources of each window.
     window_partitions: Vec<Vec<usize>>,
     output: Vec<Message>,
+    counts: Counts,
     steps: u64,
 }
 
@@ -141,6 +147,7 @@ impl Worker {
             caught_up: false,
             ended: false,
             last_rows: now,
+            next: owned.start,
         });
         let owned = owned.collect();
         Self {
@@ -155,6 +162,7 @@ impl Worker {
             panes,
             window_partitions,
             output: Vec::new(),
+            counts: Counts::default(),
             steps: 0,
         }
     }
@@ -229,27 +237,42 @@ impl Worker {
         self.steps
     }
 
-    /// A copy of the state of each window, with the time up to which it is closed.
-    pub fn save(&mut self) -> Result<Vec<(Vec<PanePartial>, i64)>, Error> {
-        self.panes
-            .iter_mut()
-            .map(|(panes, _)| Ok((panes.save()?, panes.closed_until())))
-            .collect()
+    /// A copy of the state. The output so far belongs before it.
+    pub fn freeze(&mut self) -> Result<WorkerSnapshot, Error> {
+        let read = self.owned.iter().map(|state| {
+            let partition = state.owned.partition;
+            Read {
+                partition,
+                next: state.next,
+                watermark: self.frontier.watermark(partition),
+                latest: self.frontier.latest(partition),
+            }
+        });
+        let read = read.collect();
+        let freeze = |(panes, _): &mut (Panes, i64)| Ok((panes.freeze()?, panes.closed_until()));
+        Ok(WorkerSnapshot {
+            read,
+            windows: self.panes.iter_mut().map(freeze).collect::<Result<_, Error>>()?,
+            counts: self.counts,
+        })
     }
 
-    /// Takes saved state into a fresh worker.
-    pub fn load(&mut self, saved: &[(Vec<PanePartial>, i64)]) -> Result<(), Error> {
-        if saved.len() != self.panes.len() {
-            return Err(Error::State(format!(
-                "saved for {} windows, not {}",
-                saved.len(),
-                self.panes.len()
-            )));
+    /// Takes its part of a state into a fresh worker, one of `workers`. The slots of panes are partitions; those of
+    /// commutative aggregates are the workers of the earlier run, and go to any.
+    pub fn load(&mut self, state: &State, workers: usize) -> Result<(), Error> {
+        for owned in &mut self.owned {
+            if let Some(read) = state.read.iter().find(|read| read.partition == owned.owned.partition) {
+                owned.next = read.next;
+                self.frontier.restore(read.partition, read.watermark, read.latest);
+            }
         }
-        self.panes
-            .iter_mut()
-            .zip(saved)
-            .try_for_each(|((panes, _), (saved, until))| panes.load(saved, *until))
+        for ((panes, _), (saved, until)) in self.panes.iter_mut().zip(&state.windows) {
+            panes.load_closed(*until);
+            for pane in saved.iter().filter(|pane| pane.slot % workers == self.number) {
+                panes.load(pane)?;
+            }
+        }
+        Ok(())
     }
 
     fn find(&self, source: usize, number: i32) -> Option<&OwnedState> {
@@ -276,12 +299,16 @@ impl Worker {
             )));
         };
         let partition = state.owned.partition;
+        let next = rows.next;
         self.note(source, number, |state| {
             state.caught_up = false;
             state.last_rows = now;
+            state.next = Some(next);
         });
         self.metrics.records.fetch_add(rows.records, Relaxed);
         self.metrics.bytes.fetch_add(rows.bytes, Relaxed);
+        self.counts.records += rows.records;
+        self.counts.bytes += rows.bytes;
         let progress = &self.metrics.partitions[partition];
         progress.records.fetch_add(rows.records, Relaxed);
         progress.position.store(rows.next, Relaxed);
@@ -294,6 +321,7 @@ impl Worker {
             }
         }
         self.metrics.bad.fetch_add(bad, Relaxed);
+        self.counts.bad += bad;
         progress.latest.fetch_max(timed.latest, Relaxed);
         self.push(self.graph.sources[source], timed.batch)?;
         self.frontier.rows(partition, timed.watermark, timed.latest, now);
@@ -323,6 +351,8 @@ impl Worker {
                         let late = panes.add(&batch)?;
                         self.metrics.late.fetch_add(late.late, Relaxed);
                         self.metrics.late_idle.fetch_add(late.late_idle, Relaxed);
+                        self.counts.late += late.late;
+                        self.counts.late_idle += late.late_idle;
                     }
                 }
                 Tier::Worker => {

@@ -47,7 +47,7 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
         arguments.limit,
     );
     let options = job_options(arguments, &pipeline);
-    let job = Job::start(plan, &factory, &watch, options).map_err(failed)?;
+    let job = Job::start(plan, &factory, &watch, options, None).map_err(failed)?;
     let metrics = job.metrics().clone();
     let stopper = job.stopper();
     let signalled = on_signal()?;

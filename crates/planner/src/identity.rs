@@ -34,7 +34,11 @@ fn write<'p>(plan: &'p Plan, id: NodeId, text: &mut String, sources: &mut Vec<&'
             let table = &source.table;
             put(
                 text,
-                format_args!("read {} ({}) time {time} watermark {watermark}", table.name, table.spec.log()),
+                format_args!(
+                    "read {} ({}) time {time} watermark {watermark}",
+                    table.name,
+                    table.spec.log()
+                ),
             );
             sources.push(source);
         }
@@ -52,7 +56,10 @@ fn write<'p>(plan: &'p Plan, id: NodeId, text: &mut String, sources: &mut Vec<&'
                 ),
             );
         }
-        NodeKind::Regroup { keys, aggregates: calls } => put(
+        NodeKind::Regroup {
+            keys,
+            aggregates: calls,
+        } => put(
             text,
             format_args!("regroup keys [{}] aggregates [{}]", named(keys), aggregates(calls)),
         ),
@@ -72,7 +79,10 @@ fn write<'p>(plan: &'p Plan, id: NodeId, text: &mut String, sources: &mut Vec<&'
             );
         }
         NodeKind::Join { join_type, on, filter } => {
-            let on: Vec<String> = on.iter().map(|(left, right)| format!("{} = {}", sql(left), sql(right))).collect();
+            let on: Vec<String> = on
+                .iter()
+                .map(|(left, right)| format!("{} = {}", sql(left), sql(right)))
+                .collect();
             put(text, format_args!("{join_type} join on [{}]", on.join(", ")));
             if let Some(filter) = filter {
                 put(text, format_args!(" where {}", sql(filter)));

@@ -147,7 +147,11 @@ impl ImpulseSource {
 impl Source for ImpulseSource {
     fn partitions(&mut self) -> Result<Vec<Partition>, RunError> {
         let rows = u64::try_from(self.end).ok().filter(|_| self.end < i64::MAX);
-        Ok(vec![Partition { number: 0, rows }])
+        Ok(vec![Partition {
+            number: 0,
+            start: Some(0),
+            rows,
+        }])
     }
 
     fn reader(&mut self, partitions: &[Start]) -> Result<Box<dyn Reader>, RunError> {

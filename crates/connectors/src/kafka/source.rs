@@ -145,6 +145,7 @@ impl Source for KafkaSource {
             .iter()
             .map(|(number, log)| Partition {
                 number: *number,
+                start: Some(log.start),
                 rows: Some(rows(log)),
             })
             .collect())

@@ -85,6 +85,7 @@ impl FileSource {
 impl Source for FileSource {
     fn partitions(&mut self) -> Result<Vec<Partition>, Error> {
         Ok(vec![Partition {
+            start: Some(0),
             number: 0,
             rows: self.count_lines(),
         }])

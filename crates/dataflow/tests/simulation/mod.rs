@@ -1,5 +1,6 @@
 //! A simulation of a dataflow on one thread: partitions in memory, a seeded scheduler that decides which worker steps, how
-//! batches are cut, when messages arrive, and where the run is saved and restored.
+//! batches are cut, when messages arrive, and where a checkpoint is taken, from which the run goes on with another number of
+//! workers.
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use arrow::buffer::ScalarBuffer;
@@ -12,6 +13,12 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::expressions::{col, lit};
 use hitters_dataflow::Error;
+use hitters_dataflow::checkpoint::align::{Aligner, Parcel, Turn};
+use hitters_dataflow::checkpoint::layout::Layout;
+use hitters_dataflow::checkpoint::restore::restore;
+use hitters_dataflow::checkpoint::snapshot::Snapshot;
+use hitters_dataflow::checkpoint::writer::Writer;
+use hitters_dataflow::checkpoint::{Claim, NoFaults, Storage, StorageError};
 use hitters_dataflow::finisher::Finisher;
 use hitters_dataflow::frontier::Frontier;
 use hitters_dataflow::graph::Graph;
@@ -24,7 +31,7 @@ use hitters_planner::connector::{Direction, TableSpec};
 use hitters_planner::plan::{Aggregate, NamedExpr, Node, NodeKind, Plan, SourceNode, WindowNode};
 use hitters_planner::table::Table;
 use hitters_planner::window::Window;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -278,7 +285,7 @@ pub struct Schedule {
     pub seed: u64,
     /// Rows of a batch, at most.
     pub longest: u64,
-    /// The run is saved and goes on in fresh workers about once in so many turns; 0: never.
+    /// A checkpoint is taken, and the run goes on from it, about once in so many turns; 0: never.
     pub restart_every: u64,
 }
 
@@ -294,68 +301,41 @@ struct Running {
     finisher: Finisher,
 }
 
+/// What all runs over one log share.
+struct World<'w> {
+    window: Window,
+    query: Query,
+    log: Arc<Log>,
+    positions: Arc<Mutex<Vec<usize>>>,
+    metrics: Arc<Metrics>,
+    sink: &'w Collected,
+    schedule: Schedule,
+    storage: Arc<Memory>,
+}
+
 /// Runs a query over a log.
 pub fn run(window: Window, query: Query, log: &Log, schedule: Schedule) -> Outcome {
-    let log = Arc::new(log.clone());
     let mut random = Random(schedule.seed);
     let sink = Collected::default();
-    let positions = Arc::new(Mutex::new(vec![0; log.len()]));
-    let frontier = Arc::new(Frontier::new(log.len()));
-    let workers = schedule.workers.min(log.len());
-    let metrics = Arc::new(metrics(workers, log.len()));
-    let start = |random: &mut Random| {
-        let graph = Arc::new(Graph::new(plan(window, query)).unwrap());
-        let owned: Vec<Owned> = (0..log.len())
-            .map(|p| Owned {
-                partition: p,
-                source: 0,
-                number: p as i32,
-            })
-            .collect();
-        let worker = |number: usize, random: &mut Random| {
-            let mine: Vec<Owned> = owned
-                .iter()
-                .copied()
-                .filter(|o| o.partition % workers == number)
-                .collect();
-            let reader = MemoryReader {
-                log: log.clone(),
-                positions: positions.clone(),
-                mine: mine.iter().map(|o| o.partition).collect(),
-                ended: vec![false; mine.len()],
-                random: Random(random.below(u64::MAX)),
-                longest: schedule.longest,
-            };
-            let patience = Patience {
-                idle_timeout: Duration::MAX,
-                idle_close: None,
-            };
-            let parts = (graph.clone(), frontier.clone(), metrics.clone());
-            let worker = Worker::new(
-                number,
-                parts,
-                patience,
-                mine,
-                vec![Some(Box::new(reader))],
-                &owned,
-                Duration::ZERO,
-            );
-            (worker, VecDeque::new(), false)
-        };
-        let workers_now = (0..workers).map(|number| worker(number, random)).collect();
-        Running {
-            workers: workers_now,
-            finisher: Finisher::new(graph, metrics.clone(), workers, &sink).unwrap(),
-        }
+    let metrics = Arc::new(metrics(8, log.len()));
+    let world = World {
+        window,
+        query,
+        log: Arc::new(log.clone()),
+        positions: Arc::new(Mutex::new(vec![0; log.len()])),
+        metrics: metrics.clone(),
+        sink: &sink,
+        schedule,
+        storage: Arc::default(),
     };
-    let mut running = start(&mut random);
+    let mut running = world.start(&mut random, schedule.workers.min(log.len()));
     let mut largest_state = 0;
     while running
         .workers
         .iter()
         .any(|(_, queue, finished)| !finished || !queue.is_empty())
     {
-        let number = random.below(workers as u64) as usize;
+        let number = random.below(running.workers.len() as u64) as usize;
         let (worker, queue, finished) = &mut running.workers[number];
         if random.below(2) == 0 && !*finished {
             *finished = worker.step(Duration::ZERO, Duration::ZERO).unwrap() == Step::Finished;
@@ -365,7 +345,7 @@ pub fn run(window: Window, query: Query, log: &Log, schedule: Schedule) -> Outco
             running.finisher.handle(message).unwrap();
         }
         if schedule.restart_every > 0 && random.below(schedule.restart_every) == 0 {
-            running = restart(running, start(&mut random));
+            running = world.restart(running, &mut random);
         }
     }
     running.finisher.close().unwrap();
@@ -378,18 +358,143 @@ pub fn run(window: Window, query: Query, log: &Log, schedule: Schedule) -> Outco
     }
 }
 
-/// Delivers what is under way, saves, and loads into fresh parts.
-fn restart(mut old: Running, mut new: Running) -> Running {
-    for (_, queue, _) in &mut old.workers {
-        queue
-            .drain(..)
-            .for_each(|message| old.finisher.handle(message).unwrap());
+impl World<'_> {
+    fn owned(&self) -> Vec<Owned> {
+        let owned = (0..self.log.len()).map(|partition| Owned {
+            partition,
+            source: 0,
+            number: partition as i32,
+            start: Some(0),
+        });
+        owned.collect()
     }
-    for ((old, _, _), (new, _, _)) in old.workers.iter_mut().zip(&mut new.workers) {
-        new.load(&old.save().unwrap()).unwrap();
+
+    /// Fresh parts for so many workers.
+    fn start(&self, random: &mut Random, workers: usize) -> Running {
+        let frontier = Arc::new(Frontier::new(self.log.len()));
+        let graph = Arc::new(Graph::new(plan(self.window, self.query)).unwrap());
+        let owned = self.owned();
+        let mut worker = |number: usize| {
+            let mine: Vec<Owned> = owned
+                .iter()
+                .copied()
+                .filter(|o| o.partition % workers == number)
+                .collect();
+            let reader = MemoryReader {
+                log: self.log.clone(),
+                positions: self.positions.clone(),
+                mine: mine.iter().map(|o| o.partition).collect(),
+                ended: vec![false; mine.len()],
+                random: Random(random.below(u64::MAX)),
+                longest: self.schedule.longest,
+            };
+            let patience = Patience {
+                idle_timeout: Duration::MAX,
+                idle_close: None,
+            };
+            let parts = (graph.clone(), frontier.clone(), self.metrics.clone());
+            let readers: Vec<Option<Box<dyn Reader>>> = vec![Some(Box::new(reader))];
+            let worker = Worker::new(number, parts, patience, mine, readers, &owned, Duration::ZERO);
+            (worker, VecDeque::new(), false)
+        };
+        Running {
+            workers: (0..workers).map(&mut worker).collect(),
+            finisher: Finisher::new(graph.clone(), self.metrics.clone(), workers, self.sink).unwrap(),
+        }
     }
-    new.finisher.load(old.finisher.save().unwrap()).unwrap();
-    new
+
+    /// Lines a barrier up, stores a checkpoint as bytes, and goes on from it in fresh parts, with another number of workers.
+    fn restart(&self, mut old: Running, random: &mut Random) -> Running {
+        let mut aligner = Aligner::new(old.workers.len());
+        let mut frozen = None;
+        let mut order: Vec<usize> = (0..old.workers.len()).collect();
+        for place in (1..order.len()).rev() {
+            order.swap(place, random.below(place as u64 + 1) as usize);
+        }
+        for number in order {
+            let (worker, queue, finished) = &mut old.workers[number];
+            let snapshot = Box::new(worker.freeze().unwrap());
+            let last = if *finished && random.below(2) == 0 {
+                Parcel::Ended(snapshot)
+            } else {
+                Parcel::Barrier(snapshot)
+            };
+            for parcel in queue.drain(..).map(Parcel::Message).chain([last]) {
+                match aligner.take(number, parcel) {
+                    Turn::Messages(messages) => messages.into_iter().for_each(|m| old.finisher.handle(m).unwrap()),
+                    Turn::Freeze(workers) => frozen = Some(workers),
+                }
+            }
+        }
+        let workers = frozen.or_else(|| aligner.ended()).expect("all barriers have come");
+        assert!(aligner.release().is_empty());
+        let snapshot = Snapshot {
+            workers,
+            end: old.finisher.save().unwrap(),
+            held: old.finisher.prepare().unwrap(),
+            counts: Default::default(),
+        };
+        let graph = Graph::new(plan(self.window, self.query)).unwrap();
+        let layout = || Layout::new(&graph, &self.owned());
+        let claim = Claim::take(self.storage.clone()).unwrap();
+        let mut writer = Writer::new(&claim, layout(), 2, Arc::new(NoFaults));
+        writer.write(snapshot).unwrap();
+        writer.prune().unwrap();
+        writer.clean().unwrap();
+        let mut claim = Claim::take(self.storage.clone()).unwrap();
+        let commutative: Vec<bool> = graph.windows.iter().map(|w| w.grouping.is_commutative()).collect();
+        let mut restored = restore(&mut claim, &layout(), &commutative).unwrap();
+        // What was read is in the state: readers go on where it says.
+        for (partition, at) in restored.starts.iter().enumerate() {
+            assert_eq!(at.position(), Some(self.positions.lock().unwrap()[partition] as i64));
+        }
+        let workers = 1 + random.below(self.log.len() as u64) as usize;
+        let mut new = self.start(random, workers);
+        new.finisher.load(std::mem::take(&mut restored.state.end)).unwrap();
+        for (worker, _, _) in &mut new.workers {
+            worker.load(&restored.state, workers).unwrap();
+        }
+        new
+    }
+}
+
+/// A store in memory.
+#[derive(Default)]
+pub struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Storage for Memory {
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        let before = self.0.lock().unwrap().insert(name.to_string(), bytes.to_vec());
+        assert!(before.is_none_or(|before| before == bytes), "object {name} was changed");
+        Ok(())
+    }
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<bool, StorageError> {
+        let mut objects = self.0.lock().unwrap();
+        let new = !objects.contains_key(name);
+        if new {
+            objects.insert(name.to_string(), bytes.to_vec());
+        }
+        Ok(new)
+    }
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.0.lock().unwrap().get(name).cloned())
+    }
+    fn list(&self, folder: &str) -> Result<Vec<String>, StorageError> {
+        let prefix = format!("{folder}/");
+        let objects = self.0.lock().unwrap();
+        Ok(objects
+            .keys()
+            .filter(|name| name.starts_with(&prefix))
+            .cloned()
+            .collect())
+    }
+    fn delete(&self, name: &str) -> Result<(), StorageError> {
+        self.0.lock().unwrap().remove(name);
+        Ok(())
+    }
+    fn describe(&self) -> String {
+        "memory".into()
+    }
 }
 
 fn metrics(workers: usize, partitions: usize) -> Metrics {

@@ -253,7 +253,9 @@ impl<D: Definition> AggregateUDFImpl for SketchAggregate<D> {
     }
 
     fn create_groups_accumulator(&self, call: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(freeze::SketchGroups(Box::new(groups::Groups::new(self.summary(&call)?)))))
+        Ok(Box::new(freeze::SketchGroups(Box::new(groups::Groups::new(
+            self.summary(&call)?,
+        )))))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

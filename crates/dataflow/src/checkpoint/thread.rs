@@ -1,0 +1,107 @@
+//! The thread that stores checkpoints: it asks for barriers in time, and writes what comes of them.
+
+use super::Checkpoints;
+use super::fault::Point;
+use super::snapshot::Snapshot;
+use super::writer::{Writer, Written};
+use crate::Error;
+use crate::metrics::Metrics;
+use crate::source::Source;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// What the final tier hands over at a barrier.
+pub struct Collected {
+    /// The state.
+    pub snapshot: Snapshot,
+    /// True for the last checkpoint of a run.
+    pub last: bool,
+}
+
+/// Stores checkpoints.
+pub struct Checkpointer {
+    /// How to.
+    pub checkpoints: Checkpoints,
+    /// Writes them.
+    pub writer: Writer,
+    /// Barriers asked for so far; workers look at it.
+    pub wanted: Arc<AtomicU64>,
+    /// Frozen state comes here.
+    pub collected: Receiver<Collected>,
+    /// Durable checkpoints go there.
+    pub durable: Sender<Written>,
+    /// The sources, by table, to tell of their progress.
+    pub sources: Vec<(String, Box<dyn Source>)>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Checkpointer {
+    /// Works until the final tier ends. An error ends the run.
+    pub fn run(mut self) -> Result<(), Error> {
+        if let Err(error) = self.writer.clean() {
+            (self.checkpoints.report)(&format!("old checkpoints stay where they are for now: {error}"));
+        }
+        let mut due = Instant::now() + self.checkpoints.interval;
+        let mut asked = false;
+        loop {
+            let wait = if asked {
+                Duration::from_secs(3600)
+            } else {
+                due.saturating_duration_since(Instant::now())
+            };
+            match self.collected.recv_timeout(wait) {
+                Ok(collected) => {
+                    self.store(collected)?;
+                    asked = false;
+                    due = Instant::now() + self.checkpoints.interval;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if !std::mem::replace(&mut asked, true) {
+                        self.wanted.fetch_add(1, Relaxed);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    fn store(&mut self, Collected { snapshot, last }: Collected) -> Result<(), Error> {
+        let written = (self.checkpoints.before)().and_then(|()| self.writer.write(snapshot));
+        let written = match written {
+            Ok(written) => written,
+            // The run goes on, and its next checkpoint holds everything. Only the last one has no next.
+            Err(error @ Error::Checkpoint(_)) if !last => {
+                self.metrics.checkpoints_failed.fetch_add(1, Relaxed);
+                (self.checkpoints.report)(&format!("{error}; the run goes on and tries again"));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.metrics.checkpoint.store(written.number, Relaxed);
+        self.metrics.checkpoints.fetch_add(1, Relaxed);
+        self.metrics.checkpoint_bytes.store(written.bytes, Relaxed);
+        let positions = written.positions.clone();
+        self.checkpoints.faults.reach(Point::Commit);
+        if self.durable.send(written).is_err() {
+            // The final tier ended on an error of its own.
+            return Ok(());
+        }
+        for (table, source) in &mut self.sources {
+            let mine: Vec<(i32, i64)> = positions
+                .iter()
+                .filter(|position| position.table == *table)
+                .map(|position| (position.partition, position.next))
+                .collect();
+            if let Err(error) = source.commit(&mine) {
+                (self.checkpoints.report)(&format!("{error}; the checkpoint itself is stored"));
+            }
+        }
+        if let Err(error) = self.writer.prune() {
+            (self.checkpoints.report)(&format!("old checkpoints stay where they are for now: {error}"));
+        }
+        Ok(())
+    }
+}

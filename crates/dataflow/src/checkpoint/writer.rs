@@ -1,0 +1,375 @@
+//! Turns snapshots into durable checkpoints, one after the other, and lets go of old ones.
+//!
+//! Order: objects, then the manifest, which makes it a checkpoint. A closed pane of a hop never changes and is stored once,
+//! for all checkpoints that contain it. Bound: one object of about [`OBJECT`] bytes is in memory at a time besides the
+//! snapshot.
+
+use super::claim::{Claim, failed};
+use super::fault::{Faults, Point};
+use super::layout::{Layout, PartitionName};
+use super::manifest::{FOLDER, Manifest, Node, ObjectRef, Partition, SinkState};
+use super::object::{Kind, Object};
+use super::snapshot::Snapshot;
+use super::storage::Storage;
+use crate::Error;
+use crate::frontier::START;
+use crate::merge::COMPLETE;
+use crate::metrics::Counts;
+use crate::sink::Position;
+use crate::source::At;
+use hitters_planner::plan::NodeId;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// An object is stored when it has so many bytes.
+const OBJECT: usize = 32 << 20;
+/// Folders of objects.
+const STATE: &str = "state";
+const PANES: &str = "panes";
+const SINKS: &str = "sinks";
+
+/// Writes the checkpoints of one run.
+pub struct Writer {
+    storage: Arc<dyn Storage>,
+    faults: Arc<dyn Faults>,
+    layout: Layout,
+    attempt: u64,
+    number: u64,
+    keep: usize,
+    /// Closed panes that are stored: node and index.
+    panes: HashMap<(NodeId, i64), ObjectRef>,
+    /// Checkpoints that are kept, with the names of their objects.
+    kept: BTreeMap<u64, HashSet<String>>,
+    /// What earlier runs counted.
+    before: Counts,
+}
+
+/// A durable checkpoint.
+#[derive(Debug)]
+pub struct Written {
+    /// Its number.
+    pub number: u64,
+    /// Where reading goes on, of partitions of which that is known.
+    pub positions: Vec<Position>,
+    /// Bytes that it had to store.
+    pub bytes: u64,
+}
+
+impl Writer {
+    /// For a run that took over a place. Keeps the newest `keep` checkpoints.
+    pub fn new(claim: &Claim, layout: Layout, keep: usize, faults: Arc<dyn Faults>) -> Self {
+        let mut kept = BTreeMap::new();
+        let names = |manifest: &Manifest| manifest.all_objects().map(|object| object.name.clone()).collect();
+        let mut panes = HashMap::new();
+        let mut before = Counts::default();
+        if let Some(found) = &claim.found {
+            // The manifest by which the place was claimed holds the same objects.
+            kept.insert(found.number, names(found));
+            kept.insert(claim.attempt, names(found));
+            before = found.counts;
+            for object in &found.objects {
+                let place = pane_of(&object.name).and_then(|(node, index)| {
+                    let node = found.nodes.iter().find(|n| n.node == node)?;
+                    Some((layout.node_of(&node.identity)?, index))
+                });
+                // Numbers of nodes are part of the bytes, so a pane is used again only under the same number.
+                if let Some(place) =
+                    place.filter(|place| pane_of(&object.name).is_some_and(|(n, _)| n as usize == place.0))
+                {
+                    panes.insert(place, object.clone());
+                }
+            }
+        }
+        Self {
+            storage: claim.storage.clone(),
+            faults,
+            layout,
+            attempt: claim.attempt,
+            number: claim.attempt,
+            keep: keep.max(1),
+            panes,
+            kept,
+            before,
+        }
+    }
+
+    /// The partitions of the dataflow, in their order.
+    pub fn partitions(&self) -> &[PartitionName] {
+        &self.layout.partitions
+    }
+
+    /// What earlier runs counted.
+    pub fn before(&self) -> Counts {
+        self.before
+    }
+
+    /// The first checkpoint of a state that begins: nothing is read, but it is known from where.
+    pub fn begin(&mut self, starts: &[Option<i64>]) -> Result<Written, Error> {
+        let partitions = self
+            .layout
+            .partitions
+            .iter()
+            .zip(starts)
+            .map(|(name, start)| Partition {
+                table: name.table.clone(),
+                log: name.log.clone(),
+                partition: name.number,
+                next: *start,
+                watermark: START,
+                latest: START,
+            });
+        let partitions = partitions.collect();
+        let nodes = self.layout.identities.iter().map(|(node, identity)| Node {
+            node: *node as u32,
+            identity: identity.clone(),
+            closed_until: None,
+            published: None,
+        });
+        let nodes = nodes.collect();
+        self.number += 1;
+        let manifest = Manifest {
+            attempt: self.attempt,
+            partitions,
+            nodes,
+            ..Manifest::empty(self.number)
+        };
+        self.publish(manifest, 0)
+    }
+
+    /// Stores a snapshot.
+    pub fn write(&mut self, snapshot: Snapshot) -> Result<Written, Error> {
+        self.number += 1;
+        let mut manifest = Manifest {
+            attempt: self.attempt,
+            counts: self.before.plus(&snapshot.counts()),
+            ..Manifest::empty(self.number)
+        };
+        manifest.partitions = self.read(&snapshot);
+        manifest.nodes = self.nodes(&snapshot);
+        let mut stored = 0;
+        for (place, (node, bytes)) in snapshot.held.into_iter().enumerate() {
+            let Some((table, ordinal)) = self.layout.sinks.get(&node) else {
+                continue;
+            };
+            let name = format!("{SINKS}/{:020}-{}-{place}", self.number, self.attempt);
+            stored += bytes.len() as u64;
+            manifest.sinks.push(SinkState {
+                table: table.clone(),
+                ordinal: *ordinal,
+                number: self.number,
+                object: put(&*self.storage, name, &bytes)?,
+            });
+        }
+        let mut upload = Upload {
+            storage: &*self.storage,
+            faults: &*self.faults,
+            name: format!("{STATE}/{:020}-{}", self.number, self.attempt),
+            object: Object::default(),
+            objects: Vec::new(),
+            stored,
+        };
+        for worker in snapshot.workers {
+            for (window, (panes, _)) in worker.windows.into_iter().enumerate() {
+                let node = self.layout.windows[window];
+                for pane in panes {
+                    let tag = (pane.pane, pane.slot as i64);
+                    upload.push(Kind::Open, node, tag, &pane.partial.into_partial()?)?;
+                }
+            }
+        }
+        let mut panes = HashMap::new();
+        for (window, (saved, _)) in snapshot.end.windows.into_iter().enumerate() {
+            let node = self.layout.windows[window];
+            for saved in saved {
+                if saved.tag.1 != COMPLETE || saved.rows.num_rows() == 0 {
+                    upload.push(Kind::Merge, node, saved.tag, &saved.rows)?;
+                    continue;
+                }
+                let place = (node, saved.tag.0);
+                let object = match self.panes.get(&place) {
+                    Some(object) => object.clone(),
+                    None => {
+                        let mut object = Object::default();
+                        object.push(Kind::Merge, node as u32, saved.tag, &saved.rows)?;
+                        let bytes = object.into_bytes();
+                        upload.stored += bytes.len() as u64;
+                        put(&*self.storage, pane_name(node, saved.tag.0, self.attempt), &bytes)?
+                    }
+                };
+                upload.objects.push(object.clone());
+                panes.insert(place, object);
+            }
+        }
+        for (node, saved) in snapshot.end.operators.into_iter().enumerate() {
+            for saved in saved {
+                upload.push(Kind::Operator, node, saved.tag, &saved.rows)?;
+            }
+        }
+        upload.finish()?;
+        let (objects, stored) = (std::mem::take(&mut upload.objects), upload.stored);
+        manifest.objects = objects;
+        self.panes = panes;
+        self.publish(manifest, stored)
+    }
+
+    /// Stores a manifest: from then on the checkpoint exists.
+    fn publish(&mut self, manifest: Manifest, stored: u64) -> Result<Written, Error> {
+        self.faults.reach(Point::Manifest);
+        let (name, bytes) = (Manifest::name(manifest.number), manifest.to_bytes()?);
+        if !self.storage.put_new(&name, &bytes).map_err(failed)? {
+            // An answer may have been lost, and the call been made again.
+            let there = self.storage.get(&name).map_err(failed)?;
+            if there.as_deref() != Some(&bytes[..]) {
+                return Err(Error::Superseded(format!(
+                    "another run of this pipeline has taken {} over (its checkpoint {} stands there); this one ends",
+                    self.storage.describe(),
+                    manifest.number
+                )));
+            }
+        }
+        let names = manifest.all_objects().map(|object| object.name.clone()).collect();
+        self.kept.insert(manifest.number, names);
+        let positions = manifest.partitions.iter().filter_map(|partition| {
+            Some(Position {
+                table: partition.table.clone(),
+                partition: partition.partition,
+                next: partition.next?,
+            })
+        });
+        Ok(Written {
+            number: manifest.number,
+            positions: positions.collect(),
+            bytes: stored + bytes.len() as u64,
+        })
+    }
+
+    /// Lets go of checkpoints that are not kept any more. Failing harms nothing: it is tried again after the next one.
+    pub fn prune(&mut self) -> Result<(), Error> {
+        while self.kept.len() > self.keep {
+            let Some((number, objects)) = self.kept.pop_first() else {
+                break;
+            };
+            self.storage.delete(&Manifest::name(number)).map_err(failed)?;
+            let still: HashSet<&String> = self.kept.values().flatten().collect();
+            for object in objects.iter().filter(|object| !still.contains(object)) {
+                self.storage.delete(object).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what earlier runs left behind: checkpoints older than the one that this run goes on from, and objects of
+    /// checkpoints that never came to be.
+    pub fn clean(&mut self) -> Result<(), Error> {
+        for name in self.storage.list(FOLDER).map_err(failed)? {
+            if Manifest::number_of(&name).is_some_and(|number| number < self.number && !self.kept.contains_key(&number))
+            {
+                self.storage.delete(&name).map_err(failed)?;
+            }
+        }
+        let used: HashSet<&String> = self.kept.values().flatten().collect();
+        for folder in [STATE, PANES, SINKS] {
+            for name in self.storage.list(folder).map_err(failed)? {
+                if !used.contains(&name) {
+                    self.storage.delete(&name).map_err(failed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, snapshot: &Snapshot) -> Vec<Partition> {
+        let read = snapshot.read().into_iter();
+        read.filter_map(|read| {
+            let name = self.layout.partitions.get(read.partition)?;
+            Some(Partition {
+                table: name.table.clone(),
+                log: name.log.clone(),
+                partition: name.number,
+                next: read.next,
+                watermark: read.watermark,
+                latest: read.latest,
+            })
+        })
+        .collect()
+    }
+
+    fn nodes(&self, snapshot: &Snapshot) -> Vec<Node> {
+        let node = |(node, identity): (&NodeId, &String)| {
+            let window = self.layout.window_of(*node);
+            Node {
+                node: *node as u32,
+                identity: identity.clone(),
+                closed_until: window.map(|window| snapshot.closed_until(window)),
+                published: window.and_then(|window| snapshot.end.windows.get(window)).map(|w| w.1),
+            }
+        };
+        self.layout.identities.iter().map(node).collect()
+    }
+}
+
+/// Objects of one checkpoint on their way.
+struct Upload<'w> {
+    storage: &'w dyn Storage,
+    faults: &'w dyn Faults,
+    name: String,
+    object: Object,
+    objects: Vec<ObjectRef>,
+    stored: u64,
+}
+
+impl Upload<'_> {
+    fn push(
+        &mut self,
+        kind: Kind,
+        node: NodeId,
+        tag: (i64, i64),
+        rows: &arrow::array::RecordBatch,
+    ) -> Result<(), Error> {
+        self.object.push(kind, node as u32, tag, rows)?;
+        if self.object.len() >= OBJECT {
+            self.store()?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        if !self.object.is_empty() {
+            self.store()?;
+        }
+        self.faults.reach(Point::Upload);
+        Ok(())
+    }
+
+    fn store(&mut self) -> Result<(), Error> {
+        let bytes = std::mem::take(&mut self.object).into_bytes();
+        let name = format!("{}-{}", self.name, self.objects.len());
+        self.stored += bytes.len() as u64;
+        self.objects.push(put(self.storage, name, &bytes)?);
+        Ok(())
+    }
+}
+
+fn put(storage: &dyn Storage, name: String, bytes: &[u8]) -> Result<ObjectRef, Error> {
+    storage.put(&name, bytes).map_err(failed)?;
+    Ok(ObjectRef::new(name, bytes))
+}
+
+fn pane_name(node: NodeId, index: i64, attempt: u64) -> String {
+    format!("{PANES}/{node}/{index}/{attempt}")
+}
+
+/// Node and index of a pane's object.
+fn pane_of(name: &str) -> Option<(u32, i64)> {
+    let (node, rest) = name.strip_prefix(PANES)?.strip_prefix('/')?.split_once('/')?;
+    let (index, _) = rest.split_once('/')?;
+    Some((node.parse().ok()?, index.parse().ok()?))
+}
+
+/// Where partitions are read from, once it is known.
+pub fn start_of(at: At, start: Option<i64>) -> Option<i64> {
+    match at {
+        At::Position(position) => Some(position),
+        At::Options | At::Beginning => start,
+    }
+}

@@ -1,0 +1,264 @@
+//! What the threads of a job do: workers step, the final tier takes their messages in.
+
+use crate::Error;
+use crate::checkpoint::align::{Aligner, Parcel, Turn};
+use crate::checkpoint::fault::{Faults, Point};
+use crate::checkpoint::snapshot::{Snapshot, WorkerSnapshot};
+use crate::checkpoint::thread::Collected;
+use crate::checkpoint::writer::Written;
+use crate::clock::Clock;
+use crate::finisher::Finisher;
+use crate::job::Shared;
+use crate::metrics::Metrics;
+use crate::sink::Checkpoint;
+use crate::worker::{Message, Step, Worker};
+use crossbeam_channel::{Receiver, Sender, never, select};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How long a worker waits for rows before it looks at the watermarks again: bounds how late a window closes.
+const WAIT: Duration = Duration::from_millis(5);
+/// Rows become visible in sinks at least this often.
+const FLUSH: Duration = Duration::from_millis(100);
+/// State is measured once in so many steps of a worker.
+const MEASURE: u64 = 32;
+
+/// A worker's thread.
+pub(crate) struct WorkerThread {
+    pub number: usize,
+    pub worker: Worker,
+    pub sender: Sender<(usize, Parcel)>,
+    pub shared: Arc<Shared>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub memory: Option<usize>,
+    /// Barriers asked for so far, if checkpoints are kept.
+    pub keeping: Option<(Arc<AtomicU64>, Arc<dyn Faults>)>,
+}
+
+impl WorkerThread {
+    pub fn run(mut self) -> Result<(), Error> {
+        let mut barriers = 0;
+        loop {
+            if self.shared.stop.load(Relaxed) {
+                self.shared.stopped_early.store(true, Relaxed);
+                return self.end();
+            }
+            if let Some((wanted, faults)) = &self.keeping {
+                let wanted = wanted.load(Relaxed);
+                if wanted > barriers {
+                    barriers = wanted;
+                    let faults = faults.clone();
+                    let snapshot = self.freeze()?;
+                    faults.reach(Point::Barrier);
+                    if !self.send(Parcel::Barrier(snapshot)) {
+                        return Ok(());
+                    }
+                }
+            }
+            let step = self.worker.step(self.clock.now(), WAIT)?;
+            for message in self.worker.take_output() {
+                if !self.send(Parcel::Message(message)) {
+                    return Ok(());
+                }
+            }
+            if self.worker.steps().is_multiple_of(MEASURE) || step == Step::Finished {
+                self.measure()?;
+            }
+            match step {
+                Step::Finished => return self.end(),
+                Step::Busy | Step::Idle => {}
+            }
+        }
+    }
+
+    /// False if the final tier ended first, which it does only on a failure that it has reported.
+    fn send(&self, parcel: Parcel) -> bool {
+        self.sender.send((self.number, parcel)).is_ok()
+    }
+
+    fn freeze(&mut self) -> Result<Box<WorkerSnapshot>, Error> {
+        let begun = Instant::now();
+        let snapshot = self.worker.freeze()?;
+        note_pause(&self.metrics, begun);
+        Ok(Box::new(snapshot))
+    }
+
+    fn end(mut self) -> Result<(), Error> {
+        if self.keeping.is_some() {
+            let snapshot = self.freeze()?;
+            self.send(Parcel::Ended(snapshot));
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self) -> Result<(), Error> {
+        let open = self.worker.groups();
+        if let Ok(mut cell) = self.metrics.open[self.number].lock() {
+            *cell = open;
+        }
+        let all = self.metrics.note_state(self.number, self.worker.size());
+        check_memory(all, self.memory, &self.metrics)
+    }
+}
+
+/// The final tier's thread.
+pub(crate) struct FinalThread {
+    pub finisher: Finisher,
+    pub receiver: Receiver<(usize, Parcel)>,
+    pub shared: Arc<Shared>,
+    pub metrics: Arc<Metrics>,
+    pub aligner: Aligner,
+    pub memory: Option<usize>,
+    /// If checkpoints are kept.
+    pub keeping: Option<Durable>,
+}
+
+/// The way to the thread that stores checkpoints, and back.
+pub(crate) struct Durable {
+    pub collect: Sender<Collected>,
+    pub durable: Receiver<Written>,
+    pub faults: Arc<dyn Faults>,
+}
+
+impl FinalThread {
+    pub fn run(mut self) -> Result<(), Error> {
+        let worked = self.work().and_then(|()| self.last_checkpoint());
+        let goes_on = self.keeping.is_some() && self.shared.stopped_early.load(Relaxed);
+        let ended = if worked.is_ok() && !self.shared.failed() && !goes_on {
+            self.finisher.close()
+        } else {
+            // What was written before a failure is made visible all the same, but nothing is called whole; nor is it when
+            // another run goes on from here.
+            self.finisher.flush()
+        };
+        // The first error is the one to report.
+        worked.and(ended)
+    }
+
+    fn work(&mut self) -> Result<(), Error> {
+        let durable = self
+            .keeping
+            .as_ref()
+            .map_or_else(never, |keeping| keeping.durable.clone());
+        let receiver = self.receiver.clone();
+        let mut flushed = Instant::now();
+        let mut handled = 0u64;
+        loop {
+            let wait = if self.finisher.is_dirty() {
+                FLUSH.saturating_sub(flushed.elapsed())
+            } else {
+                FLUSH
+            };
+            select! {
+                recv(receiver) -> parcel => {
+                    let Ok((worker, parcel)) = parcel else { return Ok(()) };
+                    let messages = match self.aligner.take(worker, parcel) {
+                        Turn::Messages(messages) => messages,
+                        Turn::Freeze(workers) => {
+                            self.collect(workers, false)?;
+                            self.aligner.release()
+                        }
+                    };
+                    for message in messages {
+                        let closes = matches!(message, Message::Closed { .. });
+                        self.finisher.handle(message)?;
+                        handled += 1;
+                        if closes || handled.is_multiple_of(MEASURE) {
+                            let all = self.metrics.note_state(self.metrics.open.len(), self.finisher.size());
+                            check_memory(all, self.memory, &self.metrics)?;
+                        }
+                        if closes || flushed.elapsed() >= FLUSH {
+                            self.finisher.flush()?;
+                            flushed = Instant::now();
+                        }
+                    }
+                }
+                recv(durable) -> written => match written {
+                    Ok(written) => self.commit(&written)?,
+                    // The thread that stores checkpoints ended, on an error that it reports.
+                    Err(_) => return Ok(()),
+                },
+                default(wait) => {
+                    self.finisher.flush()?;
+                    flushed = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Freezes the final tier and hands everything to the thread that stores it.
+    fn collect(&mut self, workers: Vec<WorkerSnapshot>, last: bool) -> Result<(), Error> {
+        let Some(keeping) = &self.keeping else { return Ok(()) };
+        let begun = Instant::now();
+        let held = self.finisher.prepare()?;
+        let snapshot = Snapshot {
+            workers,
+            end: self.finisher.save()?,
+            held,
+            counts: self.finisher.counts(),
+        };
+        note_pause(&self.metrics, begun);
+        // Full or gone: only if that thread has failed, which it reports.
+        let _ = keeping.collect.send(Collected { snapshot, last });
+        Ok(())
+    }
+
+    fn commit(&mut self, written: &Written) -> Result<(), Error> {
+        self.finisher.commit(&Checkpoint {
+            number: written.number,
+            positions: &written.positions,
+        })?;
+        if let Some(keeping) = &self.keeping {
+            keeping.faults.reach(Point::Committed);
+        }
+        Ok(())
+    }
+
+    /// Ended or stopped, but not failed: the state as it is now is stored, and sinks show what they held back.
+    fn last_checkpoint(&mut self) -> Result<(), Error> {
+        let Some(durable) = self.keeping.as_ref().map(|keeping| keeping.durable.clone()) else {
+            return Ok(());
+        };
+        let Some(workers) = self.aligner.ended() else {
+            return Ok(());
+        };
+        if self.shared.failed() {
+            return Ok(());
+        }
+        self.collect(workers, true)?;
+        // One that was on its way may come first.
+        self.keeping = self.keeping.take().map(|keeping| Durable {
+            collect: crossbeam_channel::bounded(0).0,
+            ..keeping
+        });
+        while let Ok(written) = durable.recv() {
+            self.commit(&written)?;
+        }
+        Ok(())
+    }
+}
+
+fn note_pause(metrics: &Metrics, begun: Instant) {
+    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    metrics.longest_pause.fetch_max(micros, Relaxed);
+}
+
+fn check_memory(bytes: usize, limit: Option<usize>, metrics: &Metrics) -> Result<(), Error> {
+    let Some(limit) = limit.filter(|limit| bytes > *limit) else {
+        return Ok(());
+    };
+    let open = metrics
+        .open
+        .iter()
+        .filter_map(|cell| cell.lock().ok().map(|open| *open));
+    let (panes, groups) = open.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));
+    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+    Err(Error::Memory(format!(
+        "state holds {} MiB, over the memory limit of {} MiB: {panes} panes with {groups} groups are open; raise the limit, \
+         group by fewer keys, track fewer items, or use shorter windows",
+        mib(bytes),
+        mib(limit)
+    )))
+}
