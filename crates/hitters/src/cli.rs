@@ -87,12 +87,28 @@ pub struct Run {
     /// to kafka://HOST:PORT/TOPIC.
     #[arg(long, value_name = "FILE|TOPIC", value_parser = DeadLetter::parse)]
     pub dead_letter: Option<DeadLetter>,
+    /// Keep the state of the run here and go on from it: a folder, s3://bucket/prefix, hdfs://host:port/path. Goes before
+    /// the pipeline file's [checkpoint].
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub state: Option<String>,
+    /// What to do where the record at a saved position was deleted by the topic's retention.
+    #[arg(long, value_enum, default_value_t = Missing::Fail, value_name = "WHAT")]
+    pub missing_offsets: Missing,
     /// How to print the rows of a bare SELECT.
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
     /// Print the summary of the run as JSON, not as tables.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to do about records that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Missing {
+    /// Stop with an error.
+    Fail,
+    /// Go on at the oldest record kept, and say how many are missing.
+    Earliest,
 }
 
 /// How rows are printed.

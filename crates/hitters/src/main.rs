@@ -19,6 +19,7 @@ mod progress;
 mod report;
 mod run;
 mod show;
+mod state;
 mod topics;
 mod watch;
 

@@ -1,14 +1,15 @@
 //! `hitters run`: plans, starts, watches, and says how it went.
 
-use crate::cli::{Format, Run};
+use crate::cli::{Format, Missing, Run};
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::show::{self, thousands};
+use crate::state::State;
 use crate::watch::{Watch, Watched};
-use hitters_connectors::{DeadLetter, Factory, Print, PrintFormat, Reporter, RunOptions};
+use hitters_connectors::{DeadLetter, Factory, MissingOffsets, Print, PrintFormat, Reporter, RunOptions};
 use hitters_dataflow::{Job, JobOptions, Metrics, Summary};
 use hitters_pipeline::{Files, Pipeline};
 use hitters_planner::plan::Plan;
@@ -38,7 +39,20 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
     }
     let failed = |error: hitters_dataflow::Error| Failure::Run(pipeline.script.mask(&error.to_string()));
     let output = Output::default();
-    let factory = Factory::new(run_options(arguments, &pipeline, &plan, &output)?).map_err(failed)?;
+    let mut run = run_options(arguments, &pipeline, &plan, &output)?;
+    let state = State::take(arguments, &pipeline)?;
+    run.attempt = state.as_ref().map(|state| state.attempt.clone());
+    let place = state.as_ref().map(|state| state.place.clone());
+    if let Some(found) = state.as_ref().and_then(State::found).filter(|_| !quiet) {
+        let place = place.as_deref().unwrap_or_default();
+        let _ = writeln!(
+            stderr(),
+            "{}: going on from checkpoint {found} in {place}",
+            pipeline.name
+        );
+    }
+    let factory = Arc::new(Factory::new(run).map_err(failed)?);
+    let checkpoints = state.map(|state| state.checkpoints(&factory)).transpose()?;
     let watch = Watch::new(
         &factory,
         &pipeline.shows,
@@ -47,7 +61,7 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
         arguments.limit,
     );
     let options = job_options(arguments, &pipeline);
-    let job = Job::start(plan, &factory, &watch, options, None).map_err(failed)?;
+    let job = Job::start(plan, &*factory, &watch, options, checkpoints).map_err(failed)?;
     let metrics = job.metrics().clone();
     let stopper = job.stopper();
     let signalled = on_signal()?;
@@ -70,6 +84,7 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
         summary: &summary,
         tables: watch.tables(),
         signalled,
+        place,
     };
     if arguments.json {
         // Rows have standard output for themselves.
@@ -107,6 +122,10 @@ fn run_options(arguments: &Run, pipeline: &Pipeline, plan: &Plan, output: &Outpu
         to: arguments.to,
         limit: arguments.records,
         dead_letter: dead_letter(arguments, pipeline)?,
+        missing: match arguments.missing_offsets {
+            Missing::Fail => MissingOffsets::Fail,
+            Missing::Earliest => MissingOffsets::Earliest,
+        },
         print: Print::new(format, output.clone()),
         reporter: Reporter::new(|line| {
             let _ = writeln!(stderr(), "{line}");
@@ -174,6 +193,8 @@ struct Report<'a> {
     summary: &'a Summary,
     tables: Vec<Arc<Watched>>,
     signalled: bool,
+    /// Where state is kept.
+    place: Option<String>,
 }
 
 impl Report<'_> {
@@ -248,8 +269,18 @@ impl Report<'_> {
                 out.push_str(&format!("  {} events {what}\n", number(count)));
             }
         }
+        if let Some(place) = &self.place {
+            out.push_str(&format!(
+                "  {} checkpoints in {place}, each held rows up for at most {:.1} ms\n",
+                number(metrics.checkpoints.load(Relaxed)),
+                metrics.longest_pause.load(Relaxed) as f64 / 1000.0
+            ));
+        }
         if self.signalled {
-            out.push_str("  stopped by a signal: windows that were open are not in the results\n");
+            out.push_str(match &self.place {
+                Some(_) => "  stopped by a signal: the next run goes on from here\n",
+                None => "  stopped by a signal: windows that were open are not in the results\n",
+            });
         }
         out
     }
@@ -290,6 +321,15 @@ impl Report<'_> {
             "late_idle": metrics.late_idle.load(Relaxed),
             "peak_state_bytes": metrics.peak_state.load(Relaxed),
             "stopped": self.summary.stopped,
+            "total": metrics.counts(),
+            "checkpoint": self.place.as_ref().map(|place| json!({
+                "place": place,
+                "last": metrics.checkpoint.load(Relaxed),
+                "stored": metrics.checkpoints.load(Relaxed),
+                "failed": metrics.checkpoints_failed.load(Relaxed),
+                "bytes": metrics.checkpoint_bytes.load(Relaxed),
+                "longest_pause_ms": metrics.longest_pause.load(Relaxed) as f64 / 1000.0,
+            })),
             "tables": tables,
         })
     }

@@ -41,8 +41,8 @@ use std::time::Duration;
 pub struct Checkpoints {
     /// The place, taken over by this run.
     pub claim: Claim,
-    /// From the end of one checkpoint to the barrier of the next.
-    pub interval: Duration,
+    /// From the barrier of one checkpoint to that of the next, unless storing takes longer; `None`: only when the run ends or is stopped.
+    pub interval: Option<Duration>,
     /// How many are kept.
     pub keep: usize,
     /// For tests.

@@ -44,24 +44,23 @@ impl Checkpointer {
         if let Err(error) = self.writer.clean() {
             (self.checkpoints.report)(&format!("old checkpoints stay where they are for now: {error}"));
         }
-        let mut due = Instant::now() + self.checkpoints.interval;
+        let next = |interval: Option<Duration>| interval.map(|interval| Instant::now() + interval);
+        let mut due = next(self.checkpoints.interval);
         let mut asked = false;
         loop {
-            let wait = if asked {
-                Duration::from_secs(3600)
-            } else {
-                due.saturating_duration_since(Instant::now())
+            let came = match due {
+                Some(due) if !asked => self.collected.recv_deadline(due),
+                _ => self.collected.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match self.collected.recv_timeout(wait) {
+            match came {
                 Ok(collected) => {
                     self.store(collected)?;
                     asked = false;
-                    due = Instant::now() + self.checkpoints.interval;
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    if !std::mem::replace(&mut asked, true) {
-                        self.wanted.fetch_add(1, Relaxed);
-                    }
+                    asked = true;
+                    due = next(self.checkpoints.interval);
+                    self.wanted.fetch_add(1, Relaxed);
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
