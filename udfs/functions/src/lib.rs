@@ -34,6 +34,7 @@
 
 mod aggregate;
 mod argument;
+mod combine;
 mod cost;
 mod count_min;
 mod json;

@@ -2,52 +2,26 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::Result;
 use datafusion::logical_expr::{AggregateUDF, Documentation};
-use hitters_sketch::{CountMin, Rows};
+use hitters_sketch::{CountMin, Error};
 
-use crate::aggregate::{Batch, Cell, Columns, Definition, Output, Summary, Value, aggregate};
-use crate::argument::{self, run_error};
+use crate::combine::{self, Kind};
 use crate::manual;
-
-const NAME: &str = "count_min_combine";
 
 /// The function.
 pub(super) fn function() -> Arc<AggregateUDF> {
-    aggregate(Combine)
+    combine::function(CountMinKind)
 }
 
-/// The function, and a call of it: there is no literal to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Combine;
+struct CountMinKind;
 
-impl Definition for Combine {
-    type Summary = Self;
+impl Kind for CountMinKind {
+    type Sketch = CountMin;
+    const NAME: &'static str = "count_min_combine";
 
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        argument::count(NAME, &["sketch"], types)?;
-        Ok(vec![argument::sketch(NAME, &types[0])?])
-    }
-
-    fn output(&self) -> Output {
-        Output::Sketch
-    }
-
-    fn nullable(&self) -> bool {
-        true
-    }
-
-    fn summary(&self, _: &[DataType], _: &[Option<ScalarValue>]) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn documentation(&self) -> Documentation {
+    fn documentation() -> Documentation {
         manual::page(
             "Adds Count-Min tables of count_min_accumulate into one. Tables of different precision meet at the coarser one. \
              NULL tables are ignored; without any table the result is NULL.",
@@ -59,52 +33,20 @@ impl Definition for Combine {
         .with_related_udf("count_min_estimate")
         .build()
     }
-}
 
-impl Summary for Combine {
-    type Sketch = CountMin;
-
-    fn function(&self) -> &'static str {
-        NAME
+    fn read(bytes: &[u8]) -> Result<CountMin> {
+        super::read(Self::NAME, bytes)
     }
 
-    fn output(&self) -> Output {
-        Output::Sketch
+    fn bytes(sketch: &CountMin) -> Vec<u8> {
+        sketch.to_bytes()
     }
 
-    fn columns(&self, arguments: &[ArrayRef]) -> Result<Columns> {
-        match arguments {
-            [tables] => Columns::new(NAME, tables, None),
-            _ => internal_err!("{NAME} was called with {} columns", arguments.len()),
-        }
+    fn merge(into: &mut CountMin, other: &CountMin) -> Result<(), Error> {
+        into.merge(other)
     }
 
-    fn update(&self, cell: &mut Cell<CountMin>, batch: &Batch<'_>, rows: Rows<'_>) -> Result<()> {
-        self.merge_rows(cell, batch, rows)
-    }
-
-    fn skip(&self, _: &mut Cell<CountMin>, _: u64) -> Result<()> {
-        // A NULL is a window without a table, not a row that was lost.
-        Ok(())
-    }
-
-    fn save(&self, table: &CountMin) -> Vec<u8> {
-        table.to_bytes()
-    }
-
-    fn load(&self, bytes: &[u8]) -> Result<CountMin> {
-        super::read(NAME, bytes)
-    }
-
-    fn merge(&self, into: &mut CountMin, other: &CountMin) -> Result<()> {
-        into.merge(other).map_err(|error| run_error(NAME, error))
-    }
-
-    fn finish(&self, cell: &Cell<CountMin>) -> Result<Option<Value>> {
-        Ok(cell.as_ref().map(|table| Value::Sketch(table.to_bytes())))
-    }
-
-    fn size(&self, table: &CountMin) -> usize {
-        size_of::<CountMin>() + table.size_bytes()
+    fn heap(sketch: &CountMin) -> usize {
+        sketch.size_bytes()
     }
 }
