@@ -5,7 +5,8 @@ use crate::run::Reporter;
 use redis::cluster::{ClusterClient, ClusterConnection, ClusterPipeline};
 use redis::{Client, Cmd, Connection, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline, RedisError};
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -63,7 +64,18 @@ pub(super) struct RedisConnection {
     open: Option<Open>,
     shown: String,
     reporter: Reporter,
+    marker: Option<Marker>,
 }
+
+/// Makes a resend exact: commands go out in one transaction with the number of the transaction, and after a broken
+/// connection that number tells whether Redis carried it out before the answer was lost.
+struct Marker {
+    key: String,
+    number: u64,
+}
+
+/// How long a marker outlives its last transaction, in seconds: longer than any connection is waited for.
+const MARKER_SECONDS: u64 = 86_400;
 
 impl RedisConnection {
     /// Connects, trying for at most `timeout`.
@@ -92,6 +104,7 @@ impl RedisConnection {
             open: None,
             shown,
             reporter: reporter.clone(),
+            marker: None,
         };
         let until = Instant::now() + timeout;
         let mut pause = FIRST_PAUSE;
@@ -110,6 +123,32 @@ impl RedisConnection {
                 Err(_) => std::thread::sleep(pause.min(left)),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Carries out every command exactly once from now on, also those that must not come twice (a push to a list), by
+    /// transactions and a key of its own that begins with `prefix`. False for a cluster: a transaction cannot hold keys of
+    /// several of its nodes, so that there a command may come twice when a connection breaks.
+    pub(super) fn once(&mut self, prefix: &str) -> bool {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        if let Clients::Cluster(_) = self.clients {
+            return false;
+        }
+        // Another process, or another sink of this one, has another key.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (process, made) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        self.marker = Some(Marker {
+            key: format!("{prefix}hitters:written:{:x}-{process:x}-{made:x}", time.as_nanos()),
+            number: 0,
+        });
+        true
+    }
+
+    /// Takes the marker away, so that nothing is left of a run that ended well.
+    pub(super) fn done(&mut self) -> Result<(), String> {
+        match self.marker.take() {
+            Some(marker) if marker.number > 0 => self.run(vec![redis::cmd("DEL").arg(marker.key).clone()]),
+            _ => Ok(()),
         }
     }
 
@@ -134,16 +173,21 @@ impl RedisConnection {
     }
 
     /// Sends commands until every one of them has been carried out, waiting for Redis as long as it takes. Only commands
-    /// that failed are sent again; when the connection breaks before the answers came, all of them are.
+    /// that failed are sent again; when the connection breaks before the answers came, all of them are, unless
+    /// [`once`](Self::once) was asked for.
     ///
     /// # Errors
     ///
     /// When waiting cannot help: a refused login, a key of another type, a command that is not allowed.
     pub(super) fn run(&mut self, mut commands: Vec<Cmd>) -> Result<(), String> {
+        if let Some(marker) = &mut self.marker {
+            marker.number += 1;
+        }
+        let mut broken = false;
         let mut outage: Option<(Instant, Instant)> = None;
         let mut pause = FIRST_PAUSE;
         loop {
-            let error = match self.attempt(&commands) {
+            let error = match self.attempt(&commands, broken) {
                 Ok(()) => {
                     if let Some((since, _)) = outage {
                         self.reporter.say(&format!(
@@ -169,7 +213,10 @@ impl RedisConnection {
                 // Speaks after 2, 4, 8 ... seconds of the same outage.
                 *silent_until = now + (now - *since).max(Duration::from_secs(2));
             }
-            if let (Some(Open::Single(_)), Some(failed)) = (&self.open, error.clone().into_server_errors()) {
+            broken = true;
+            if let (None, Some(Open::Single(_)), Some(failed)) =
+                (&self.marker, &self.open, error.clone().into_server_errors())
+            {
                 let failed: HashSet<usize> = failed.iter().map(|(place, _)| *place).collect();
                 let mut place = 0..;
                 commands.retain(|_| place.next().is_some_and(|place| failed.contains(&place)));
@@ -181,9 +228,30 @@ impl RedisConnection {
         }
     }
 
-    fn attempt(&mut self, commands: &[Cmd]) -> Result<(), RedisError> {
+    /// `again`: the commands were sent before, with an unknown end.
+    fn attempt(&mut self, commands: &[Cmd], again: bool) -> Result<(), RedisError> {
         if self.open.is_none() {
             self.connect(ANSWER)?;
+        }
+        if let (Some(marker), Some(Open::Single(connection))) = (&self.marker, &mut self.open) {
+            if again {
+                let written: Option<u64> = redis::cmd("GET").arg(&marker.key).query(connection.as_mut())?;
+                if written == Some(marker.number) {
+                    return Ok(());
+                }
+            }
+            let mut transaction = Pipeline::with_capacity(commands.len() + 1);
+            transaction.atomic();
+            for command in commands {
+                transaction.add_command(command.clone()).ignore();
+            }
+            transaction
+                .cmd("SETEX")
+                .arg(&marker.key)
+                .arg(MARKER_SECONDS)
+                .arg(marker.number)
+                .ignore();
+            return transaction.exec(connection.as_mut());
         }
         match &mut self.open {
             Some(Open::Single(connection)) => {

@@ -29,10 +29,16 @@ pub(crate) struct RedisSink {
 impl RedisSink {
     pub(crate) fn open(table: &str, spec: &RedisTable, schema: &SchemaRef, run: &RunOptions) -> Result<Self, Error> {
         let connection = RedisConnection::open(&spec.servers, &run.reporter, run.start_timeout.0);
-        let connection = connection.map_err(|message| Error::Sink {
+        let mut connection = connection.map_err(|message| Error::Sink {
             table: table.to_string(),
             message,
         })?;
+        // Writing a string or a field again changes nothing, pushing again does.
+        if matches!(spec.target, Target::List { .. }) && !connection.once(&spec.prefix) {
+            run.reporter.say(&format!(
+                "table {table}: the lists of a Redis cluster may hold rows twice after a broken connection (target = 'hash' or 'string' does not)"
+            ));
+        }
         let key = spec.key.as_ref().map(|name| schema.index_of(name)).transpose()?;
         let field = match &spec.target {
             Target::Hash { field } => Some(schema.index_of(field)?),
@@ -85,5 +91,10 @@ impl Sink for RedisSink {
             return Ok(());
         }
         self.connection.run(commands).map_err(|message| self.fail(message))
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        self.connection.done().map_err(|message| self.fail(message))
     }
 }

@@ -9,7 +9,10 @@ use hitters_dataflow::sink::{Sink, SinkFactory};
 use hitters_planner::table::Column;
 use hitters_tests::services::{Redis, free_port};
 use redis::Commands;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn columns() -> Vec<Column> {
@@ -149,6 +152,84 @@ fn an_outage_is_waited_out_and_nothing_is_lost() {
         heard.contains("does not take rows") && heard.contains("is back after"),
         "{heard}"
     );
+}
+
+/// A way to a server that breaks once: when a transaction was carried out, and before its answer.
+fn losing_an_answer(to: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let lost = Arc::new(AtomicBool::new(false));
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", to)).unwrap());
+            let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+            let lost = lost.clone();
+            std::thread::spawn(move || {
+                let mut bytes = [0; 65536];
+                while let Ok(count @ 1..) = client.read(&mut bytes) {
+                    let ends = bytes[..count].windows(4).any(|word| word == b"EXEC");
+                    if ends && !lost.swap(true, Ordering::Relaxed) {
+                        // Nobody takes the answer any more.
+                        client.shutdown(Shutdown::Both).unwrap();
+                        server.write_all(&bytes[..count]).unwrap();
+                        return;
+                    }
+                    server.write_all(&bytes[..count]).unwrap();
+                }
+                let _ = server.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_lost_answer_puts_no_row_into_a_list_twice() {
+    let redis = Redis::start();
+    let way = format!("redis://127.0.0.1:{}", losing_an_answer(redis.port()));
+    let (run, heard) = bounded();
+    let mut sink = open_at(&way, run, &[("target", "list")]).unwrap();
+    for numbers in [1..3, 3..5] {
+        let batch: Vec<_> = numbers.map(|n| ("a", n)).collect();
+        sink.write(&rows(&batch)).unwrap();
+        sink.flush().unwrap();
+    }
+    assert!(heard.lock().unwrap().join("\n").contains("does not take rows"));
+    let mut client = client(&redis);
+    let entries: Vec<String> = client.lrange("p:", 0, -1).unwrap();
+    let values: Vec<_> = entries.iter().map(|entry| &entry[13..14]).collect();
+    assert_eq!(values, ["1", "2", "3", "4"]);
+    assert_eq!(client.keys::<_, Vec<String>>("p:hitters:written:*").unwrap().len(), 1);
+    sink.close().unwrap();
+    assert_eq!(
+        client.keys::<_, Vec<String>>("*").unwrap(),
+        ["p:"],
+        "nothing else is left"
+    );
+}
+
+#[test]
+fn a_refused_push_is_an_error_at_once() {
+    let redis = Redis::start();
+    let mut client = client(&redis);
+    client.set::<_, _, ()>("p:text", "text").unwrap();
+    let mut sink = open(&redis, &[("target", "list"), ("target.key_column", "k")]);
+    sink.write(&rows(&[("text", 1)])).unwrap();
+    let error = sink.flush().unwrap_err().to_string();
+    assert!(
+        error.contains("WRONGTYPE") && error.contains("target.key_prefix"),
+        "{error}"
+    );
+    redis::cmd("ACL")
+        .arg(&["SETUSER", "reader", "on", ">right", "~*", "+@all", "-rpush"])
+        .exec(&mut client)
+        .unwrap();
+    let login = [("username", "reader"), ("password", "right"), ("target", "list")];
+    let mut sink = open(&redis, &login);
+    sink.write(&rows(&[("a", 1)])).unwrap();
+    let error = sink.flush().unwrap_err().to_string();
+    assert!(error.contains("'rpush'") && error.contains("check username"), "{error}");
 }
 
 #[test]
