@@ -16,7 +16,7 @@ use crate::argument::{self, run_error};
 /// A kind of sketch that comes as bytes and merges with others of its kind.
 pub(crate) trait Kind: Debug + Clone + Copy + PartialEq + Eq + Hash + Send + Sync + 'static {
     /// What the bytes hold.
-    type Sketch: Debug + Send + Sync + 'static;
+    type Sketch: Clone + Debug + Send + Sync + 'static;
     /// The SQL function that merges them.
     const NAME: &'static str;
 
