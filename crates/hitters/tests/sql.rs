@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{root, run};
 
@@ -38,23 +38,41 @@ fn lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// Runs a query and compares its rows with the golden ones.
-fn check(query: &PathBuf, parallelism: &str) -> Result<(), String> {
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("output.json");
-    let name = query.file_stem().unwrap().to_string_lossy().into_owned();
+/// The files of a folder of tests/sql, in the order of their names.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("tests/sql").join(folder)).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// A pipeline of a query behind the shared tables, but for those that it declares itself.
+fn pipeline(query: &Path) -> String {
     let text = fs::read_to_string(query).unwrap();
+    let declared = |table: &Path| {
+        let name = table.file_stem().unwrap().to_string_lossy();
+        text.contains(&format!("CREATE TABLE {name} "))
+    };
+    let mut sql: Vec<_> = files("tables").into_iter().filter(|table| !declared(table)).collect();
+    sql.push(query.to_path_buf());
+    format!("sql = {sql:?}\n")
+}
+
+/// Runs a query and compares its rows with the golden ones.
+fn check(query: &Path, parallelism: &str) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, file) = (folder.path().join("output.json"), folder.path().join("query.toml"));
+    let name = query.file_stem().unwrap().to_string_lossy().into_owned();
+    fs::write(&file, pipeline(query)).unwrap();
     let mut arguments = vec![
         "run".into(),
-        query.display().to_string(),
+        file.display().to_string(),
         "--quiet".into(),
         "--parallelism".into(),
         parallelism.into(),
     ];
     for (parameter, path) in [("inputs", root().join("tests/sql/inputs")), ("output", output.clone())] {
-        if text.contains(&format!("${{{parameter}}}")) {
-            arguments.extend(["--param".into(), format!("{parameter}={}", path.display())]);
-        }
+        arguments.extend(["--param".into(), format!("{parameter}={}", path.display())]);
     }
     let ran = run(arguments);
     if ran.code != Some(0) {
@@ -75,11 +93,7 @@ fn check(query: &PathBuf, parallelism: &str) -> Result<(), String> {
 }
 
 fn check_all(parallelism: &str) {
-    let mut queries: Vec<_> = fs::read_dir(root().join("tests/sql/queries"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    queries.sort();
+    let queries = files("queries");
     assert!(queries.len() >= 30);
     let wrong: Vec<_> = queries
         .iter()
