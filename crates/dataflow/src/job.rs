@@ -117,6 +117,7 @@ impl Job {
         let mut metrics = Metrics::new(workers, progress);
         if let Some(keeping) = &keeping {
             metrics.before = keeping.writer.before();
+            *metrics.checkpoint.get_mut() = keeping.writer.number();
         }
         let metrics = Arc::new(metrics);
         let mut finisher = Finisher::new(graph.clone(), metrics.clone(), workers, sinks)?;

@@ -136,6 +136,11 @@ impl Metrics {
         }
     }
 
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.open.len()
+    }
+
     /// What was counted since the state began: earlier runs up to their checkpoint, and this one.
     pub fn counts(&self) -> Counts {
         self.before.plus(&Counts {

@@ -166,7 +166,7 @@ impl FinalThread {
                         self.finisher.handle(message)?;
                         handled += 1;
                         if closes || handled.is_multiple_of(MEASURE) {
-                            let all = self.metrics.note_state(self.metrics.open.len(), self.finisher.size());
+                            let all = self.metrics.note_state(self.metrics.workers(), self.finisher.size());
                             check_memory(all, self.memory, &self.metrics)?;
                         }
                         if closes || flushed.elapsed() >= FLUSH {

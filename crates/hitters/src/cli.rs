@@ -32,6 +32,12 @@ pub struct Cli {
 pub enum Command {
     /// Run a pipeline or a SQL file, until its input ends or you stop it.
     Run(Run),
+    /// Show how far a run that keeps state is: rates, positions, its last checkpoint.
+    Status(Status),
+    /// Let a run that keeps state go on with another number of workers; no event is lost or counted twice.
+    Scale(Scale),
+    /// Stop a run that keeps state, with a last checkpoint from which the next run goes on.
+    Stop(Stop),
     /// Check a pipeline: all faults at once, each with its line and a hint.
     Check(Check),
     /// Show the plan of a pipeline, what a window costs in memory, and which bounds hold.
@@ -100,6 +106,43 @@ pub struct Run {
     /// Print the summary of the run as JSON, not as tables.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which run to speak to.
+#[derive(Debug, Args)]
+pub struct Running {
+    #[command(flatten)]
+    pub target: Target,
+    /// Where its state is kept, if the run was given --state.
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub state: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub running: Running,
+    /// Print everything as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again every second, until the run ends.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Scale {
+    #[command(flatten)]
+    pub running: Running,
+    /// How many workers; at most one for each partition is used.
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub parallelism: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct Stop {
+    #[command(flatten)]
+    pub running: Running,
 }
 
 /// What to do about records that are gone.

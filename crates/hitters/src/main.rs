@@ -7,6 +7,7 @@
 
 mod answers;
 mod cli;
+mod control;
 mod csv;
 mod engine;
 mod explain;
@@ -14,6 +15,7 @@ mod failure;
 mod generate;
 mod inspect;
 mod load;
+mod orders;
 mod output;
 mod progress;
 mod report;
@@ -57,6 +59,9 @@ fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
         Command::Topics(arguments) => topics::run(arguments, files),
         Command::Generate(arguments) => generate::run(arguments, cli.quiet),
         Command::Sketch(Sketch::Inspect(arguments)) => inspect::run(arguments),
+        Command::Status(arguments) => orders::status(arguments, files),
+        Command::Scale(arguments) => orders::scale(arguments, cli.quiet, files),
+        Command::Stop(arguments) => orders::stop(arguments, cli.quiet, files),
         Command::Run(arguments) => run::run(arguments, cli.quiet, files),
         Command::Check(arguments) => explain::check(arguments, files),
         Command::Explain(arguments) => explain::explain(arguments, files),

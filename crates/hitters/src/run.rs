@@ -1,6 +1,7 @@
 //! `hitters run`: plans, starts, watches, and says how it went.
 
 use crate::cli::{Format, Missing, Run};
+use crate::control::{Control, Do, Order, Shown};
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
@@ -24,84 +25,159 @@ use std::time::Duration;
 /// How often the run is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Runs the command.
+/// Runs the command: once, or again and again with other workers if it is asked to scale.
 pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failure> {
     let pipeline = load::load(&arguments.target, files)?;
     let plan = engine::plan(&pipeline)?;
-    let prints = engine::prints(&plan);
     if !quiet {
         engine::warn(&pipeline, &plan, files);
     }
-    if arguments.limit.is_some() && !prints {
+    if arguments.limit.is_some() && !engine::prints(&plan) {
         return Err(Failure::Usage(
             "--limit bounds the rows that a SELECT prints, and there is none; --records bounds what is read".into(),
         ));
     }
-    let failed = |error: hitters_dataflow::Error| Failure::Run(pipeline.script.mask(&error.to_string()));
-    let output = Output::default();
-    let mut run = run_options(arguments, &pipeline, &plan, &output)?;
-    let state = State::take(arguments, &pipeline)?;
-    run.attempt = state.as_ref().map(|state| state.attempt.clone());
-    let place = state.as_ref().map(|state| state.place.clone());
-    if let Some(found) = state.as_ref().and_then(State::found).filter(|_| !quiet) {
-        let place = place.as_deref().unwrap_or_default();
-        let _ = writeln!(
-            stderr(),
-            "{}: going on from checkpoint {found} in {place}",
-            pipeline.name
-        );
-    }
-    let factory = Arc::new(Factory::new(run).map_err(failed)?);
-    let checkpoints = state.map(|state| state.checkpoints(&factory)).transpose()?;
-    let watch = Watch::new(
-        &factory,
-        &pipeline.shows,
-        arguments.format,
-        output.clone(),
-        arguments.limit,
-    );
-    let options = job_options(arguments, &pipeline);
-    let job = Job::start(plan, &*factory, &watch, options, checkpoints).map_err(failed)?;
-    let metrics = job.metrics().clone();
-    let stopper = job.stopper();
-    let signalled = on_signal()?;
-    let mut progress = Progress::new(&pipeline.name, quiet);
-    while !job.is_finished() {
-        if signalled.load(Relaxed) || watch.limit_reached() || output.is_closed() {
-            stopper.stop();
-        }
-        progress.show(&metrics);
-        std::thread::sleep(LOOK);
-    }
-    let summary = job.join();
-    progress.clear();
-    let letters = factory.flush_dead_letters();
-    let summary = summary.and_then(|summary| letters.map(|()| summary)).map_err(failed)?;
-    let signalled = signalled.load(Relaxed) && summary.stopped;
-    let report = Report {
+    let mut session = Session {
+        arguments,
         pipeline: &pipeline,
-        metrics: &metrics,
-        summary: &summary,
-        tables: watch.tables(),
-        signalled,
-        place,
+        quiet,
+        output: Output::default(),
+        options: job_options(arguments, &pipeline),
+        signalled: on_signal()?,
+        control: None,
+        scaled: None,
     };
-    if arguments.json {
-        // Rows have standard output for themselves.
-        let text = format!("{}\n", report.json());
-        if prints {
-            let _ = stderr().write_all(text.as_bytes());
-        } else {
-            output.clone().write_all(text.as_bytes())?;
-        }
-    } else {
-        output.clone().write_all(report.tables().as_bytes())?;
-        if !quiet {
-            // Standard error has gone away: there is nobody to tell.
-            let _ = stderr().write_all(report.talk().as_bytes());
-        }
+    let mut plan = Some(plan);
+    loop {
+        let plan = plan.take().map_or_else(|| engine::plan(&pipeline), Ok)?;
+        let Some((order, workers)) = session.round(plan)? else {
+            return if session.signalled.load(Relaxed) {
+                Err(Failure::Stopped)
+            } else {
+                Ok(())
+            };
+        };
+        session.options.parallelism = workers;
+        session.scaled = Some(order);
     }
-    if signalled { Err(Failure::Stopped) } else { Ok(()) }
+}
+
+/// What stays the same over all rounds of a run.
+struct Session<'a> {
+    arguments: &'a Run,
+    pipeline: &'a Pipeline,
+    quiet: bool,
+    output: Output,
+    options: JobOptions,
+    signalled: Arc<AtomicBool>,
+    /// For runs that keep state.
+    control: Option<Control>,
+    /// The order that began this round.
+    scaled: Option<Order>,
+}
+
+impl Session<'_> {
+    fn failed(&self, error: &hitters_dataflow::Error) -> Failure {
+        Failure::Run(self.pipeline.script.mask(&error.to_string()))
+    }
+
+    /// Runs until the input ends or somebody stops it, and reports; gives the order to go on with other workers, if it was that.
+    fn round(&mut self, plan: Plan) -> Result<Option<(Order, usize)>, Failure> {
+        let (arguments, pipeline) = (self.arguments, self.pipeline);
+        let prints = engine::prints(&plan);
+        let mut run = run_options(arguments, pipeline, &plan, &self.output)?;
+        let state = State::take(arguments, pipeline)?;
+        run.attempt = state.as_ref().map(|state| state.attempt.clone());
+        let place = state.as_ref().map(|state| state.place.clone());
+        if let Some(found) = state.as_ref().and_then(State::found).filter(|_| !self.quiet) {
+            let place = place.as_deref().unwrap_or_default();
+            let _ = writeln!(
+                stderr(),
+                "{}: going on from checkpoint {found} in {place}",
+                pipeline.name
+            );
+        }
+        let factory = Arc::new(Factory::new(run).map_err(|error| self.failed(&error))?);
+        let checkpoints = state.map(|state| state.checkpoints(&factory)).transpose()?;
+        let watch = Watch::new(
+            &factory,
+            &pipeline.shows,
+            arguments.format,
+            self.output.clone(),
+            arguments.limit,
+        );
+        let job = Job::start(plan, &*factory, &watch, self.options.clone(), checkpoints);
+        let job = job.map_err(|error| self.failed(&error))?;
+        let metrics = job.metrics().clone();
+        if let Some(place) = &place {
+            self.serve(place, &metrics)?;
+        }
+        let order = self.watch(&job, &watch);
+        let summary = job.join();
+        let letters = factory.flush_dead_letters();
+        let summary = summary.and_then(|summary| letters.map(|()| summary));
+        let summary = summary.map_err(|error| self.failed(&error))?;
+        if let Some(Order {
+            what: Do::Scale(workers),
+            ..
+        }) = order
+        {
+            return Ok(order.map(|order| (order, workers)));
+        }
+        let report = Report {
+            pipeline,
+            metrics: &metrics,
+            summary: &summary,
+            tables: watch.tables(),
+            stopped: summary.stopped && (order.is_some() || self.signalled.load(Relaxed)),
+            place,
+        };
+        report.write(arguments.json, prints, self.quiet, &self.output)?;
+        if let Some(order) = order {
+            order.done(json!({ "stopped": true, "checkpoint": metrics.checkpoint.load(Relaxed) }));
+        }
+        Ok(None)
+    }
+
+    /// Opens the control socket, or shows the new round at the one that is open.
+    fn serve(&mut self, place: &str, metrics: &Arc<Metrics>) -> Result<(), Failure> {
+        let control = match self.control.take() {
+            Some(control) => control,
+            None => Control::serve(place)?,
+        };
+        let workers = metrics.workers();
+        control.show(Shown {
+            pipeline: self.pipeline.name.clone(),
+            version: self.pipeline.version,
+            place: place.to_string(),
+            parallelism: workers,
+            metrics: metrics.clone(),
+        });
+        if let Some(order) = self.scaled.take() {
+            order.done(json!({ "parallelism": workers }));
+        }
+        self.control = Some(control);
+        Ok(())
+    }
+
+    /// Shows progress until the job has ended; gives the order that ended it.
+    fn watch(&self, job: &Job, watch: &Watch<'_>) -> Option<Order> {
+        let stopper = job.stopper();
+        let mut progress = Progress::new(&self.pipeline.name, self.quiet);
+        let mut order = None;
+        while !job.is_finished() {
+            if order.is_none() {
+                order = self.control.as_ref().and_then(Control::order);
+            }
+            if order.is_some() || self.signalled.load(Relaxed) || watch.limit_reached() || self.output.is_closed() {
+                stopper.stop();
+            }
+            progress.show(job.metrics());
+            std::thread::sleep(LOOK);
+        }
+        progress.clear();
+        order
+    }
 }
 
 /// What the connectors have to know.
@@ -192,12 +268,32 @@ struct Report<'a> {
     metrics: &'a Metrics,
     summary: &'a Summary,
     tables: Vec<Arc<Watched>>,
-    signalled: bool,
+    /// Somebody stopped it.
+    stopped: bool,
     /// Where state is kept.
     place: Option<String>,
 }
 
 impl Report<'_> {
+    /// Rows have standard output for themselves: talk goes to standard error, and so does JSON beside them.
+    fn write(&self, as_json: bool, prints: bool, quiet: bool, output: &Output) -> Result<(), Failure> {
+        if as_json {
+            let text = format!("{}\n", self.json());
+            if prints {
+                let _ = stderr().write_all(text.as_bytes());
+            } else {
+                output.clone().write_all(text.as_bytes())?;
+            }
+            return Ok(());
+        }
+        output.clone().write_all(self.tables().as_bytes())?;
+        if !quiet {
+            // Standard error has gone away: there is nobody to tell.
+            let _ = stderr().write_all(self.talk().as_bytes());
+        }
+        Ok(())
+    }
+
     /// The last answers, as tables: those of `[[show]]` in that order, or all that are written; then those of SELECTs.
     fn tables(&self) -> String {
         let mut out = String::new();
@@ -276,10 +372,10 @@ impl Report<'_> {
                 metrics.longest_pause.load(Relaxed) as f64 / 1000.0
             ));
         }
-        if self.signalled {
+        if self.stopped {
             out.push_str(match &self.place {
-                Some(_) => "  stopped by a signal: the next run goes on from here\n",
-                None => "  stopped by a signal: windows that were open are not in the results\n",
+                Some(_) => "  stopped: the next run goes on from here\n",
+                None => "  stopped: windows that were open are not in the results\n",
             });
         }
         out

@@ -38,7 +38,9 @@ fn help_and_version_are_there() {
         assert!(help.stdout.contains(word), "{word} is not in\n{}", help.stdout);
     }
     assert!(run(["--version"]).well().stdout.starts_with("hitters "));
-    for command in ["run", "check", "explain", "render", "topics", "generate", "sketch"] {
+    for command in [
+        "run", "status", "scale", "stop", "check", "explain", "render", "topics", "generate", "sketch",
+    ] {
         assert!(run([command, "--help"]).well().stdout.contains("Usage: hitters"));
     }
 }

@@ -93,6 +93,11 @@ impl Writer {
         }
     }
 
+    /// The number of the last checkpoint.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The partitions of the dataflow, in their order.
     pub fn partitions(&self) -> &[PartitionName] {
         &self.layout.partitions
