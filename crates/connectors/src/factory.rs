@@ -4,7 +4,7 @@ use crate::bad::BadRows;
 use crate::blackhole::BlackholeTable;
 use crate::dead_letter::DeadLetters;
 use crate::impulse::{ImpulseSource, ImpulseTable};
-use crate::kafka::{KafkaSink, KafkaSource, KafkaTable};
+use crate::kafka::{Groups, KafkaSink, KafkaSource, KafkaTable};
 use crate::print::PrintSink;
 use crate::redis::{RedisSink, RedisTable};
 use crate::rows::RowEncoder;
@@ -18,12 +18,16 @@ use hitters_dataflow::sink::{Checkpoint, Sink, SinkFactory};
 use hitters_dataflow::source::{Source, SourceFactory};
 use hitters_planner::plan::SourceNode;
 use hitters_planner::table::Table;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Opens sources and sinks. One for each run.
 pub struct Factory {
     run: RunOptions,
     dead_letters: Option<Arc<DeadLetters>>,
+    groups: Arc<Groups>,
+    /// How many sinks were opened for each table.
+    sinks: Mutex<HashMap<String, u32>>,
 }
 
 impl Factory {
@@ -43,7 +47,12 @@ impl Factory {
                 })?))
             }
         };
-        Ok(Self { run, dead_letters })
+        Ok(Self {
+            run,
+            dead_letters,
+            groups: Arc::default(),
+            sinks: Mutex::default(),
+        })
     }
 
     /// Waits until every dead letter has arrived. To be called at the end of a run and before a checkpoint counts.
@@ -58,6 +67,20 @@ impl Factory {
                 table: "dead letters".into(),
                 message,
             }),
+        }
+    }
+
+    /// What a sink is called in the services, the same in each run of a plan: its table, with a number from the second query
+    /// on that writes it.
+    fn sink_name(&self, table: &str) -> String {
+        // Plain data: whoever panicked left it whole.
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = sinks.entry(table.to_string()).or_default();
+        *count += 1;
+        if *count == 1 {
+            table.to_string()
+        } else {
+            format!("{table}-{count}")
         }
     }
 
@@ -85,7 +108,7 @@ impl SourceFactory for Factory {
                 .decoding()
                 .ok_or_else(|| error("the table is a sink and cannot be read".into()))?;
             let bad = self.bad_rows(table, format!("topic '{}'", kafka.topic()), "offset", decoding.drop_bad);
-            return Ok(Box::new(KafkaSource::open(node, kafka, bad, &self.run)?));
+            return Ok(Box::new(KafkaSource::open(node, kafka, bad, &self.groups, &self.run)?));
         }
         if self.run.from.is_some() || self.run.to.is_some() {
             return Err(error(
@@ -131,7 +154,15 @@ impl SinkFactory for Factory {
             message,
         };
         if let Some(kafka) = spec.downcast_ref::<KafkaTable>() {
-            return Ok(Box::new(KafkaSink::open(&table.name, kafka, &schema, &self.run)?));
+            let name = self.sink_name(&table.name);
+            return Ok(Box::new(KafkaSink::open(
+                &table.name,
+                &name,
+                kafka,
+                &schema,
+                &self.groups,
+                &self.run,
+            )?));
         }
         if let Some(redis) = spec.downcast_ref::<RedisTable>() {
             return Ok(Box::new(RedisSink::open(&table.name, redis, &schema, &self.run)?));

@@ -11,6 +11,7 @@ pub mod dead_letter;
 mod factory;
 mod format;
 pub mod generate;
+mod held;
 mod impulse;
 mod json;
 mod kafka;

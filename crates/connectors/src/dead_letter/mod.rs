@@ -102,7 +102,7 @@ impl DeadLetters {
                     bootstrap: bootstrap_servers.clone(),
                     settings: client_configs.clone(),
                 };
-                Target::Topic(Delivery::open(&servers, topic, None, run)?)
+                Target::Topic(Delivery::open(&servers, topic, run)?)
             }
         };
         Ok(Self {

@@ -76,7 +76,7 @@ pub fn to_topic(
         bootstrap: bootstrap_servers.to_string(),
         settings,
     };
-    let mut delivery = Delivery::open(&servers, topic, None, run)?;
+    let mut delivery = Delivery::open(&servers, topic, run)?;
     if delivery.partitions() < options.partitions as usize {
         return Err(format!(
             "topic '{topic}' has {} partitions, {} are asked for",

@@ -133,7 +133,14 @@ struct State {
     /// A refusal that waiting does not mend.
     refused: Option<String>,
     /// Messages that the brokers did not take.
-    lost: Option<String>,
+    lost: Option<Loss>,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Loss {
+    pub code: Option<RDKafkaErrorCode>,
+    pub reason: String,
 }
 
 const SILENCE: Duration = Duration::from_secs(60);
@@ -204,12 +211,20 @@ impl Watch {
     }
 
     /// A message was not taken. The first reason is kept.
-    pub(crate) fn lose(&self, reason: String) {
-        self.state().lost.get_or_insert(reason);
+    pub(crate) fn lose(&self, error: &KafkaError) {
+        self.state().lost.get_or_insert_with(|| Loss {
+            code: error.rdkafka_error_code(),
+            reason: error.to_string(),
+        });
     }
 
-    pub(crate) fn lost(&self) -> Option<String> {
+    pub(crate) fn lost(&self) -> Option<Loss> {
         self.state().lost.clone()
+    }
+
+    /// What was not taken is sent again.
+    pub(crate) fn forget_lost(&self) {
+        self.state().lost = None;
     }
 
     /// The error of a start that failed.

@@ -1,4 +1,4 @@
-//! Messages to one topic, each acknowledged: for the sink, for dead letters and for `hitters generate`.
+//! Messages to one topic, each acknowledged: for sinks without transactions, dead letters and `hitters generate`.
 //!
 //! A message is lost only with an error. While no broker answers, sending and flushing wait (and say so); refusals (a message
 //! too large, no permission) are kept as the error of the next call.
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 ///
 /// Only failures are reported one by one: a report for each message would cost as much as sending it. A short queue stays
 /// in the processor's cache: with half a million messages in it, each costs twice the time (and 160 MB in all).
-const SETTINGS: [(&str, &str); 4] = [
+pub(super) const SETTINGS: [(&str, &str); 4] = [
     ("enable.idempotence", "true"),
     ("delivery.report.only.error", "true"),
     ("linger.ms", "2"),
@@ -23,9 +23,9 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 
 /// Waits for brokers in steps of this, to look at errors in between.
-const STEP: Duration = Duration::from_millis(500);
+pub(super) const STEP: Duration = Duration::from_millis(500);
 /// Longest pause between two looks at whether everything is acknowledged.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 
 /// A producer for one topic.
 pub(crate) struct Delivery {
@@ -33,10 +33,6 @@ pub(crate) struct Delivery {
     watch: Watch,
     topic: String,
     partitions: usize,
-    /// Messages go out in transactions, one from flush to flush.
-    transactional: bool,
-    begun: bool,
-    timeout: Duration,
     sent: u32,
     /// Messages on their way when last looked at.
     waiting: Cell<i32>,
@@ -47,53 +43,42 @@ impl ProducerContext for Watch {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            self.lose(error.to_string());
+            self.lose(error);
         }
     }
 }
 
+/// Waits for the brokers, makes sure that the topic is there, and tells its number of partitions.
+pub(super) fn find_topic(producer: &BaseProducer<Watch>, topic: &str, timeout: Duration) -> Result<usize, String> {
+    let watch = producer.client().context();
+    let serve = || producer.poll(Duration::ZERO);
+    let ask = || metadata(producer.client(), serve, Some(topic), timeout);
+    let mut found = check_topic(ask()?, topic, watch);
+    // The first question makes the topic where the broker is set to do so, which takes it a moment.
+    for _ in 0..4 {
+        if found.is_ok() {
+            break;
+        }
+        std::thread::sleep(STEP);
+        found = check_topic(ask()?, topic, watch);
+    }
+    Ok(found?.topics().first().map_or(0, |topic| topic.partitions().len()))
+}
+
 impl Delivery {
-    /// Connects and makes sure that the topic is there. `transaction` is the transactional id, if there is one.
-    pub(crate) fn open(
-        servers: &Servers,
-        topic: &str,
-        transaction: Option<&str>,
-        run: &RunOptions,
-    ) -> Result<Self, String> {
+    /// Connects and makes sure that the topic is there.
+    pub(crate) fn open(servers: &Servers, topic: &str, run: &RunOptions) -> Result<Self, String> {
         let watch = Watch::new(&servers.bootstrap, &run.reporter);
         let mut settings = SETTINGS.to_vec();
-        match transaction {
-            Some(id) => settings.push(("transactional.id", id)),
-            // Never gives up by itself: an outage is waited out.
-            None => settings.push(("message.timeout.ms", "0")),
-        }
+        // Never gives up by itself: an outage is waited out.
+        settings.push(("message.timeout.ms", "0"));
         let producer: BaseProducer<Watch> = servers.create(&settings, &watch)?;
-        let timeout = run.start_timeout.0;
-        let serve = || producer.poll(Duration::ZERO);
-        let mut found = check_topic(metadata(producer.client(), serve, Some(topic), timeout)?, topic, &watch);
-        // The first question makes the topic where the broker is set to do so, which takes it a moment.
-        for _ in 0..4 {
-            if found.is_ok() {
-                break;
-            }
-            std::thread::sleep(STEP);
-            found = check_topic(metadata(producer.client(), serve, Some(topic), timeout)?, topic, &watch);
-        }
-        let partitions = found?.topics().first().map_or(0, |topic| topic.partitions().len());
-        let transactional = transaction.is_some();
-        if transactional {
-            producer
-                .init_transactions(timeout)
-                .map_err(|error| format!("transactions cannot begin: {error}"))?;
-        }
+        let partitions = find_topic(&producer, topic, run.start_timeout.0)?;
         Ok(Self {
             producer,
             watch,
             topic: topic.to_string(),
             partitions,
-            transactional,
-            begun: false,
-            timeout,
             sent: 0,
             waiting: Cell::new(0),
         })
@@ -116,12 +101,6 @@ impl Delivery {
         payload: &[u8],
         timestamp: Option<i64>,
     ) -> Result<(), String> {
-        if self.transactional && !self.begun {
-            self.producer
-                .begin_transaction()
-                .map_err(|error| format!("a transaction cannot begin: {error}"))?;
-            self.begun = true;
-        }
         let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(payload);
         record.key = key;
         record.partition = partition;
@@ -143,7 +122,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Waits until every message is acknowledged (and the transaction committed).
+    /// Waits until every message is acknowledged.
     pub(crate) fn flush(&mut self) -> Result<(), String> {
         self.flush_within(Duration::MAX)
     }
@@ -167,19 +146,6 @@ impl Delivery {
         }
         self.producer.poll(Duration::ZERO);
         self.check()?;
-        if self.begun {
-            while let Err(error) = self.producer.commit_transaction(self.timeout) {
-                match &error {
-                    KafkaError::Transaction(what) if what.is_retriable() => self.watch.remind(),
-                    _ => {
-                        return Err(format!(
-                            "the transaction cannot be committed, its rows stay invisible: {error}"
-                        ));
-                    }
-                }
-            }
-            self.begun = false;
-        }
         Ok(())
     }
 
@@ -190,11 +156,12 @@ impl Delivery {
         }
         self.waiting.set(waiting);
         self.watch.remind();
-        if let Some(reason) = self.watch.lost() {
+        if let Some(loss) = self.watch.lost() {
             return Err(format!(
-                "topic '{}' at {} did not take a message: {reason}",
+                "topic '{}' at {} did not take a message: {}",
                 self.topic,
-                self.watch.servers()
+                self.watch.servers(),
+                loss.reason
             ));
         }
         match self.producer.client().fatal_error() {

@@ -1,23 +1,29 @@
 //! `kafka`: topics, read and written.
 //!
 //! A source assigns its partitions itself and joins no consumer group; a group id only names committed offsets. Positions
-//! are next offsets. `sink.commit_mode = 'exactly_once'` writes in transactions, one for each flush: readers with
-//! `read_committed` see a flush as a whole or not at all. (A transaction that also holds the checkpoint of the state is not
-//! there yet, so a run that starts anew may write rows again.)
+//! are next offsets. `sink.commit_mode = 'exactly_once'` writes in transactions: with checkpoints one for each of them, with
+//! its rows, its number and the offsets of the sources; without checkpoints one for each flush. Readers with `read_committed`
+//! see it as a whole or not at all.
 
 mod batch;
 mod client;
 mod delivery;
+mod exactly_once;
+mod groups;
 mod growth;
+mod marker;
 mod offsets;
+mod progress;
 mod reader;
 mod sink;
 mod source;
 #[cfg(test)]
 pub(crate) mod tests;
+mod transactions;
 
 pub(crate) use client::{Servers, Watch, metadata};
 pub(crate) use delivery::Delivery;
+pub(crate) use groups::Groups;
 pub(crate) use sink::KafkaSink;
 pub use source::CONSUMER_SETTINGS;
 pub(crate) use source::KafkaSource;

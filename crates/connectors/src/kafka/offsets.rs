@@ -2,7 +2,7 @@
 
 use super::From;
 use super::client::{Client, Servers, Watch, check_topic, metadata, serve};
-use crate::run::Bound;
+use crate::run::{Bound, MissingOffsets};
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -90,15 +90,21 @@ impl Offsets<'_> {
     }
 
     /// Puts the starts that the table asks for.
-    pub(crate) fn start(&self, logs: &mut BTreeMap<i32, Log>, from: From, group: Option<&str>) -> Result<(), String> {
+    pub(crate) fn start(
+        &self,
+        logs: &mut BTreeMap<i32, Log>,
+        from: From,
+        group: Option<&str>,
+        missing: MissingOffsets,
+    ) -> Result<(), String> {
         match from {
             From::Earliest => self.bound(logs, Bound::Earliest, |log, offset| log.start = offset),
             From::Latest => self.bound(logs, Bound::Latest, |log, offset| log.start = offset),
-            From::Group => self.committed(logs, group.unwrap_or_default()),
+            From::Group => self.committed(logs, group.unwrap_or_default(), missing),
         }
     }
 
-    fn committed(&self, logs: &mut BTreeMap<i32, Log>, group: &str) -> Result<(), String> {
+    fn committed(&self, logs: &mut BTreeMap<i32, Log>, group: &str, missing: MissingOffsets) -> Result<(), String> {
         let member: Client = self
             .servers
             .create(&[("group.id", group), ("enable.auto.commit", "false")], self.watch)?;
@@ -108,6 +114,15 @@ impl Offsets<'_> {
             let number = element.partition();
             let Some(log) = logs.get_mut(&number) else { continue };
             log.start = match element.offset() {
+                Offset::Offset(offset) if offset < log.low && missing == MissingOffsets::Earliest => {
+                    self.watch.say(&format!(
+                        "{} records of partition {number} of topic '{}' are gone, from offset {offset} of group '{group}' on: reading begins at the oldest one kept, {}",
+                        log.low - offset,
+                        self.topic,
+                        log.low
+                    ));
+                    log.low
+                }
                 Offset::Offset(offset) if offset < log.low => {
                     return Err(gone(
                         self.topic,
@@ -169,6 +184,6 @@ impl Offsets<'_> {
 /// The error of a position that the log does not hold any more; `why` says where the log begins.
 pub(crate) fn gone(topic: &str, number: i32, position: i64, why: &str) -> String {
     format!(
-        "offset {position} of partition {number} of topic '{topic}' is gone: {why}. Retention deleted records before they were read, so every count would silently be too low. Start again without the saved position, from what is kept (--from earliest) or from the end (--from latest), and keep records longer (hitters topics --retention)"
+        "offset {position} of partition {number} of topic '{topic}' is gone: {why}. Retention deleted records before they were read, so every count would silently be too low. Start again with --missing-offsets earliest to go on at the oldest record kept, or without the saved position from what is kept (--from earliest) or from the end (--from latest); and keep records longer (hitters topics --retention)"
     )
 }

@@ -1,17 +1,21 @@
 //! Writes rows as messages: one row a message, the key and the time from columns if the table names them.
 
+use super::exactly_once::ExactlyOnce;
+use super::groups::Groups;
 use super::{Delivery, KafkaTable, Role};
+use crate::held::Row;
 use crate::rows::RowEncoder;
 use crate::run::RunOptions;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
 use hitters_dataflow::Error;
-use hitters_dataflow::sink::Sink;
+use hitters_dataflow::sink::{Checkpoint, Sink};
+use std::sync::Arc;
 
 /// A topic being written.
 pub(crate) struct KafkaSink {
     table: String,
-    delivery: Delivery,
+    output: Output,
     encoder: RowEncoder,
     key: Option<usize>,
     timestamp: Option<usize>,
@@ -19,8 +23,22 @@ pub(crate) struct KafkaSink {
     ends: Vec<usize>,
 }
 
+enum Output {
+    /// `at_least_once`: rows go out as they come.
+    Direct(Box<Delivery>),
+    Transactions(Box<ExactlyOnce>),
+}
+
 impl KafkaSink {
-    pub(crate) fn open(table: &str, spec: &KafkaTable, schema: &SchemaRef, run: &RunOptions) -> Result<Self, Error> {
+    /// `name`: the table's, with a number if several queries write it.
+    pub(crate) fn open(
+        table: &str,
+        name: &str,
+        spec: &KafkaTable,
+        schema: &SchemaRef,
+        groups: &Arc<Groups>,
+        run: &RunOptions,
+    ) -> Result<Self, Error> {
         let fail = |message: String| Error::Sink {
             table: table.to_string(),
             message,
@@ -34,19 +52,30 @@ impl KafkaSink {
         else {
             return Err(fail("the table is a source and cannot be written".into()));
         };
-        // Two runs that write the same table fence each other, as they should; client_configs may name another id.
-        let id = transactional.then(|| format!("hitters-{}-{table}", spec.topic));
-        let delivery = Delivery::open(&spec.servers, &spec.topic, id.as_deref(), run).map_err(fail)?;
+        let output = if *transactional {
+            ExactlyOnce::open(&spec.servers, &spec.topic, name, groups, run)
+                .map(|sink| Output::Transactions(Box::new(sink)))
+        } else {
+            Delivery::open(&spec.servers, &spec.topic, run).map(|delivery| Output::Direct(Box::new(delivery)))
+        };
+        let output = output.map_err(fail)?;
         let place = |name: &Option<String>| name.as_ref().map(|name| schema.index_of(name)).transpose();
         Ok(Self {
             table: table.to_string(),
-            delivery,
+            output,
             encoder: format.encoder(),
             key: place(key)?,
             timestamp: place(timestamp)?,
             rows: Vec::new(),
             ends: Vec::new(),
         })
+    }
+
+    fn fail(&self, message: String) -> Error {
+        Error::Sink {
+            table: self.table.clone(),
+            message,
+        }
     }
 }
 
@@ -67,7 +96,11 @@ impl Sink for KafkaSink {
             let time = times
                 .filter(|times| times.is_valid(row))
                 .map(|times| times.value(row).div_euclid(1_000_000));
-            let sent = self.delivery.send(key, &self.rows[begin..end], time);
+            let payload = &self.rows[begin..end];
+            let sent = match &mut self.output {
+                Output::Direct(delivery) => delivery.send(key, payload, time),
+                Output::Transactions(sink) => sink.push(Row { key, time, payload }),
+            };
             sent.map_err(|message| Error::Sink {
                 table: self.table.clone(),
                 message,
@@ -78,9 +111,51 @@ impl Sink for KafkaSink {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.delivery.flush().map_err(|message| Error::Sink {
-            table: self.table.clone(),
-            message,
-        })
+        let flushed = match &mut self.output {
+            Output::Direct(delivery) => delivery.flush(),
+            Output::Transactions(sink) => sink.flush(),
+        };
+        flushed.map_err(|message| self.fail(message))
+    }
+
+    fn prepare(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let prepared = match &mut self.output {
+            Output::Direct(delivery) => delivery.flush().map(|()| None),
+            Output::Transactions(sink) => sink.prepare(),
+        };
+        prepared.map_err(|message| self.fail(message))
+    }
+
+    fn commit(&mut self, checkpoint: &Checkpoint<'_>) -> Result<(), Error> {
+        let Output::Transactions(sink) = &mut self.output else {
+            return Ok(());
+        };
+        let committed = sink.commit(checkpoint);
+        committed.map_err(|message| self.fail(message))
+    }
+
+    fn recover(&mut self, checkpoint: &Checkpoint<'_>, held: &[u8]) -> Result<(), Error> {
+        let recovered = match &mut self.output {
+            Output::Direct(_) => Err(
+                "the checkpoint holds rows of this table, which is not written in transactions any more: set sink.commit_mode = 'exactly_once' again, or start without the saved state".into(),
+            ),
+            Output::Transactions(sink) => sink.recover(checkpoint, held),
+        };
+        recovered.map_err(|message| self.fail(message))
+    }
+
+    fn size(&self) -> usize {
+        match &self.output {
+            Output::Direct(_) => 0,
+            Output::Transactions(sink) => sink.size(),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let closed = match &mut self.output {
+            Output::Direct(delivery) => delivery.flush(),
+            Output::Transactions(sink) => sink.close(),
+        };
+        closed.map_err(|message| self.fail(message))
     }
 }

@@ -2,13 +2,15 @@
 
 use super::batch::Queue;
 use super::client::{Client, Watch, serve};
+use super::groups::Groups;
 use super::growth::Growth;
 use super::offsets::{Log, Offsets, gone};
+use super::progress::Progress;
 use super::reader::{KafkaReader, Part};
 use super::{From, KafkaTable, Role};
 use crate::bad::BadRows;
 use crate::rows::RowDecoder;
-use crate::run::{Bound, RunOptions};
+use crate::run::{Bound, MissingOffsets, RunOptions};
 use hitters_dataflow::Error;
 use hitters_dataflow::source::{At, Partition, Reader, Source, Start};
 use hitters_planner::plan::SourceNode;
@@ -44,10 +46,22 @@ pub(crate) struct KafkaSource {
     logs: Option<BTreeMap<i32, Log>>,
     /// A reader was made: what is said once has been said.
     read: bool,
+    groups: Arc<Groups>,
+    /// Commits the offsets of the table's group, once there are any.
+    progress: Option<Progress>,
 }
 
 impl KafkaSource {
-    pub(crate) fn open(node: &SourceNode, table: &KafkaTable, bad: BadRows, run: &RunOptions) -> Result<Self, Error> {
+    pub(crate) fn open(
+        node: &SourceNode,
+        table: &KafkaTable,
+        bad: BadRows,
+        groups: &Arc<Groups>,
+        run: &RunOptions,
+    ) -> Result<Self, Error> {
+        if let Role::Source { group: Some(group), .. } = &table.role {
+            groups.add_source(&node.table.name, &table.servers, &table.topic, group);
+        }
         Ok(Self {
             table: table.clone(),
             sql: node.table.clone(),
@@ -57,6 +71,8 @@ impl KafkaSource {
             run: run.clone(),
             logs: None,
             read: false,
+            groups: groups.clone(),
+            progress: None,
         })
     }
 
@@ -104,7 +120,7 @@ impl KafkaSource {
             let mut logs = offsets.logs()?;
             match self.run.from {
                 Some(bound) => offsets.bound(&mut logs, bound, |log, offset| log.start = offset)?,
-                None => offsets.start(&mut logs, *from, group.as_deref())?,
+                None => offsets.start(&mut logs, *from, group.as_deref(), self.run.missing)?,
             }
             match self.run.to {
                 Some(bound) => offsets.bound(&mut logs, bound, |log, offset| log.end = Some(offset))?,
@@ -173,11 +189,20 @@ impl Source for KafkaSource {
                     self.table.topic
                 )));
             };
-            let position = match start.at {
+            let mut position = match start.at {
                 At::Options => log.start,
                 At::Beginning => log.low,
                 At::Position(position) => position,
             };
+            if position < log.low && self.run.missing == MissingOffsets::Earliest {
+                self.run.reporter.say(&format!(
+                    "{} records of partition {number} of topic '{}' are gone, from offset {position} on: reading goes on at the oldest one kept, {}",
+                    log.low - position,
+                    self.table.topic,
+                    log.low
+                ));
+                position = log.low;
+            }
             if position < log.low {
                 return Err(fail(gone(
                     &self.table.topic,
@@ -211,5 +236,23 @@ impl Source for KafkaSource {
             self.arrival,
             growth,
         )))
+    }
+
+    fn commit(&mut self, positions: &[(i32, i64)]) -> Result<(), Error> {
+        let Role::Source { group: Some(group), .. } = &self.table.role else {
+            return Ok(());
+        };
+        if self.groups.is_left_to_sink(&self.table.servers) {
+            return Ok(());
+        }
+        if self.progress.is_none() {
+            let watch = Watch::new(&self.table.servers.bootstrap, &self.run.reporter);
+            let opened = Progress::open(&self.table.servers, &self.table.topic, group, watch);
+            self.progress = Some(opened.map_err(|message| self.bad.error(message))?);
+        }
+        if let Some(progress) = &self.progress {
+            progress.commit(positions);
+        }
+        Ok(())
     }
 }

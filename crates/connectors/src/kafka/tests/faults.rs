@@ -241,7 +241,7 @@ fn messages_that_the_broker_refuses_are_errors() {
         bootstrap: broker.bootstrap_servers(),
         settings: Vec::new(),
     };
-    let mut delivery = Delivery::open(&servers, "narrow", None, &bounded().0).unwrap();
+    let mut delivery = Delivery::open(&servers, "narrow", &bounded().0).unwrap();
     delivery.send(None, &vec![b'x'; 100_000], None).unwrap();
     let error = delivery.flush().unwrap_err();
     assert!(

@@ -1,6 +1,7 @@
 //! Against a real broker, which the tests that run at a time share.
 
 mod bounds;
+mod exactly_once;
 mod faults;
 mod read;
 mod speed;
