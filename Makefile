@@ -32,7 +32,7 @@ install: build ## Copies the hitters command to PREFIX/bin (default: ~/.local/bi
 	@echo "installed $(PREFIX)/bin/hitters" >&2
 	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo "it is not on your PATH yet: export PATH=\"$(PREFIX)/bin:\$$PATH\"" >&2 ;; esac
 
-test: ## Runs every check and test, with a real Kafka and Redis
+test: ## Runs every check and test, with real services
 	@scripts/test.sh
 
 test-long: ## Runs the accuracy test over 10 million events

@@ -1,42 +1,74 @@
 #!/bin/sh
-# Fetches what the tests' services run on: the jars of Apache Kafka 4.3.1 from Maven Central (44 MB, checked against
-# tests/kafka/jars.sha256). Redis comes from the system's packages (scripts/setup.sh). Prints the folder of the jars, which
-# the tests take from HITTERS_KAFKA_LIB:
+# Fetches what a service of the tests runs on, and prints the folder of it:
 #
-#     export HITTERS_KAFKA_LIB="$(scripts/services.sh)"
+#     export HITTERS_KAFKA_LIB="$(scripts/services.sh kafka)"    # Apache Kafka 4.3.1, 44 MB of jars (also without an argument)
+#     export HITTERS_HDFS_LIB="$(scripts/services.sh hdfs)"      # Apache Hadoop 3.5.0, 104 MB of jars
+#     export HITTERS_MOTO="$(scripts/services.sh s3)"            # moto 5.2.5, 140 MB of Python packages
 #
-# Fetched once into HITTERS_CACHE (default: ~/.cache/hitters), by Maven.
+# Jars come from Maven Central and are checked against tests/NAME/jars.sha256, moto comes from PyPI. Each is fetched once into
+# HITTERS_CACHE (default: ~/.cache/hitters). Redis comes from the system's packages (scripts/setup.sh).
 set -eu
 cd "$(dirname "$0")/.."
 
 cache=${HITTERS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hitters}
-lib=${HITTERS_KAFKA_LIB:-$cache/kafka-4.3.1}
-list=$PWD/tests/kafka/jars.sha256
 
 say() { echo "services: $*" >&2; }
 
-# The names in the list are paths in the repository; the jars lie side by side.
+# The names in a list may be paths in the repository; the jars lie side by side.
 checked() {
-    sed 's|  .*/|  |' "$list" | (cd "$1" && sha256sum --check --strict --quiet) >/dev/null 2>&1
+    sed 's|  .*/|  |' "tests/$1/jars.sha256" | (cd "$2" && sha256sum --check --strict --quiet) >/dev/null 2>&1
 }
 
-if ! checked "$lib" 2>/dev/null; then
-    say "fetching Apache Kafka 4.3.1 into $lib"
-    mkdir -p "$(dirname "$lib")"
-    # Beside the target and then renamed, so that a broken download never looks whole.
-    fresh=$(mktemp -d "$lib.XXXXXX")
+# Fetched beside the target and then renamed, so that a broken download never looks whole.
+prepare() {
+    mkdir -p "$(dirname "$1")"
+    fresh=$(mktemp -d "$1.XXXXXX")
     trap 'rm -rf "$fresh"' EXIT
-    if ! command -v mvn >/dev/null 2>&1; then
-        say "please install maven, then run this again"
-        exit 1
-    fi
-    mvn --batch-mode --quiet --file tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory="$fresh" >&2
-    if ! checked "$fresh"; then
-        say "the fetched jars are not those of tests/kafka/jars.sha256; please try again"
-        exit 1
-    fi
-    rm -rf "$lib"
-    mv "$fresh" "$lib"
+}
+
+finish() {
+    rm -rf "$1"
+    mv "$fresh" "$1"
     trap - EXIT
-fi
-echo "$lib"
+}
+
+jars() {
+    if ! checked "$1" "$3" 2>/dev/null; then
+        say "fetching $2 into $3"
+        if ! command -v mvn >/dev/null 2>&1; then
+            say "please install maven, then run this again"
+            exit 1
+        fi
+        prepare "$3"
+        mvn --batch-mode --quiet --file "tests/$1/pom.xml" dependency:copy-dependencies -DoutputDirectory="$fresh" >&2
+        if ! checked "$1" "$fresh"; then
+            say "the fetched jars are not those of tests/$1/jars.sha256; please try again"
+            exit 1
+        fi
+        finish "$3"
+    fi
+    echo "$3"
+}
+
+# An environment cannot be moved: its marker is written last instead.
+python() {
+    if ! [ -e "$1/complete" ] || ! cmp -s tests/s3/requirements.txt "$1/complete"; then
+        say "fetching moto 5.2.5 into $1"
+        rm -rf "$1"
+        mkdir -p "$(dirname "$1")"
+        python3 -m venv "$1" >&2
+        "$1/bin/pip" install --quiet --disable-pip-version-check --requirement tests/s3/requirements.txt >&2
+        cp tests/s3/requirements.txt "$1/complete"
+    fi
+    echo "$1"
+}
+
+case ${1:-kafka} in
+kafka) jars kafka "Apache Kafka 4.3.1" "${HITTERS_KAFKA_LIB:-$cache/kafka-4.3.1}" ;;
+hdfs) jars hdfs "Apache Hadoop 3.5.0" "${HITTERS_HDFS_LIB:-$cache/hdfs-3.5.0}" ;;
+s3) python "${HITTERS_MOTO:-$cache/moto-5.2.5}" ;;
+*)
+    say "there is no service '$1': kafka, hdfs, s3"
+    exit 2
+    ;;
+esac

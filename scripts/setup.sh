@@ -25,6 +25,8 @@ if [ "$purpose" = test ]; then
     # `java` may be there and not run (macOS has such a stub).
     java -version >/dev/null 2>&1 || need default-jre-headless
     have python3 || need python3
+    # The S3 service of the tests lives in an environment of its own (scripts/services.sh).
+    python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
     # Kafka's jars come from Maven Central (scripts/services.sh).
     have mvn || need maven
 fi

@@ -56,6 +56,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["arrow", "datafusion", "tokio", "rdkafka", "redis"],
     ),
     ("hitters-results", &["datafusion", "rdkafka"]),
+    ("hitters-storage", &["arrow", "datafusion"]),
 ];
 
 /// Direct dependencies (not those of tests) by package.

@@ -6,13 +6,25 @@
 //!
 //! [`Storage::put_new`]: hitters_dataflow::checkpoint::Storage::put_new
 
+#[cfg(feature = "hdfs")]
+mod hdfs;
 mod local;
 mod location;
 mod lock;
 mod name;
+#[cfg(any(feature = "s3", feature = "hdfs"))]
+mod patience;
+#[cfg(feature = "s3")]
+mod s3;
 
+#[cfg(feature = "hdfs")]
+pub use hdfs::Hdfs;
 pub use local::Local;
 pub use location::{HdfsLocation, Location, S3Location};
+#[cfg(any(feature = "s3", feature = "hdfs"))]
+pub use patience::Patience;
+#[cfg(feature = "s3")]
+pub use s3::S3;
 
 use hitters_dataflow::checkpoint::{Storage, StorageError};
 use std::sync::Arc;
@@ -37,9 +49,11 @@ pub fn open(url: &str, report: Report) -> Result<Box<dyn Storage>, StorageError>
 /// A URL of no known kind, or a kind that this build leaves out.
 pub fn check(url: &str) -> Result<(), StorageError> {
     match Location::parse(url)? {
+        #[cfg(not(feature = "s3"))]
         Location::S3(_) => Err(left_out("S3", "s3")),
+        #[cfg(not(feature = "hdfs"))]
         Location::Hdfs(_) => Err(left_out("HDFS", "hdfs")),
-        Location::Local(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -54,12 +68,25 @@ pub fn open_at(location: &Location, report: Report) -> Result<Box<dyn Storage>, 
             drop(report);
             Ok(Box::new(Local::open(folder)?))
         }
+        #[cfg(feature = "s3")]
+        Location::S3(s3) => Ok(Box::new(S3::open(s3, environment(), Patience::default(), report)?)),
+        #[cfg(not(feature = "s3"))]
         Location::S3(_) => Err(left_out("S3", "s3")),
+        #[cfg(feature = "hdfs")]
+        Location::Hdfs(hdfs) => Ok(Box::new(Hdfs::open(hdfs, environment(), Patience::default(), report)?)),
+        #[cfg(not(feature = "hdfs"))]
         Location::Hdfs(_) => Err(left_out("HDFS", "hdfs")),
     }
 }
 
+/// The variables of this process that are text.
+#[cfg(any(feature = "s3", feature = "hdfs"))]
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// This build cannot.
+#[cfg(not(all(feature = "s3", feature = "hdfs")))]
 fn left_out(what: &str, feature: &str) -> StorageError {
     StorageError::new(format!(
         "this build of Hitters has no {what}: build it with the cargo feature '{feature}' (cargo build --release --package hitters \

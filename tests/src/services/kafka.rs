@@ -1,6 +1,6 @@
 //! Apache Kafka 4.3.1 in KRaft mode: one process that is broker and controller.
 
-use super::{Process, free_port};
+use super::{Process, cached, free_port};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::Command;
@@ -137,25 +137,5 @@ impl Kafka {
 
 /// The jars, as scripts/services.sh leaves them.
 fn jars() -> PathBuf {
-    let cache = || {
-        let root = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let root = root.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-        Some(root.join("hitters"))
-    };
-    let given = std::env::var_os("HITTERS_KAFKA_LIB").map(PathBuf::from);
-    let cached = || {
-        Some(
-            std::env::var_os("HITTERS_CACHE")
-                .map(PathBuf::from)
-                .or_else(cache)?
-                .join("kafka-4.3.1"),
-        )
-    };
-    let jars = given.or_else(cached).unwrap_or_default();
-    assert!(
-        jars.join("kafka_2.13-4.3.1.jar").exists(),
-        "the jars of Apache Kafka are not in '{}': run the tests by `make test`, or fetch them by scripts/services.sh and set HITTERS_KAFKA_LIB",
-        jars.display()
-    );
-    jars
+    cached("HITTERS_KAFKA_LIB", "kafka-4.3.1", "kafka_2.13-4.3.1.jar")
 }

@@ -7,15 +7,19 @@
     reason = "a test that cannot start its service has to fail"
 )]
 
+mod hdfs;
 mod kafka;
 mod redis;
+mod s3;
 
+pub use hdfs::Hdfs;
 pub use kafka::Kafka;
 pub use redis::Redis;
+pub use s3::S3;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,6 +27,27 @@ use std::time::{Duration, Instant};
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no port of the loopback is free");
     listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// A folder that scripts/services.sh leaves, with this file in it: `variable` names it, or it has this name in the cache.
+fn cached(variable: &str, name: &str, file: &str) -> PathBuf {
+    let cache = || {
+        let root = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let root = root.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+        Some(root.join("hitters"))
+    };
+    let given = std::env::var_os(variable).map(PathBuf::from);
+    let in_cache = || {
+        let cache = std::env::var_os("HITTERS_CACHE").map(PathBuf::from).or_else(cache)?;
+        Some(cache.join(name))
+    };
+    let folder = given.or_else(in_cache).unwrap_or_default();
+    assert!(
+        folder.join(file).exists(),
+        "there is no {file} in '{}': run the tests by `make test`, or fetch it by scripts/services.sh and set {variable}",
+        folder.display()
+    );
+    folder
 }
 
 /// A process that ends with its owner.
