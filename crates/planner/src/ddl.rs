@@ -7,6 +7,7 @@ use crate::error::{Error, Span};
 use crate::fault;
 use crate::optimize;
 use crate::plan::Warning;
+use crate::row_time;
 use crate::syntax::{place, place_known};
 use crate::table::{Column, ColumnKind, Table};
 use crate::types::{column_type, sql_type};
@@ -497,6 +498,9 @@ impl Scope<'_, '_> {
             return Err(Error::new(format!(
                 "{name}() cannot stand in the declaration of a table"
             )));
+        }
+        if row_time::called(std::slice::from_ref(&planned)) {
+            return Err(Error::new("row_time() cannot stand in the declaration of a table"));
         }
         let per_row = |e: &Expr| {
             Ok(matches!(

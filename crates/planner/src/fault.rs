@@ -164,11 +164,6 @@ fn plain(text: &str) -> Error {
         Some((first, rest)) => (first.trim_end().trim_end_matches('.'), rest.trim()),
         None => (text.trim_end_matches('.'), ""),
     };
-    if first == "Invalid function 'row_time'" {
-        return Error::new("function 'row_time' is not supported").hint(
-            "take the column that WATERMARK FOR names, or the start or end of the window column of windowed rows",
-        );
-    }
     let fault = match first.strip_prefix("Invalid function ") {
         Some(name) => Error::new(format!("there is no function {name}")),
         None => Error::new(first),

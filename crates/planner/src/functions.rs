@@ -1,5 +1,6 @@
 //! The functions that queries can call: DataFusion's, the JSON functions, the windows, and those that the caller adds.
 
+use crate::row_time;
 use crate::window_calls;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -57,6 +58,7 @@ impl Registry {
         }
         for function in window_calls::functions()
             .into_iter()
+            .chain([row_time::function()])
             .chain(functions.scalar.iter().cloned())
         {
             registry.register_udf(function)?;

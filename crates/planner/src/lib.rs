@@ -26,6 +26,7 @@ mod nulls;
 mod optimize;
 mod places;
 mod planner;
+mod row_time;
 mod size;
 mod sources;
 mod sql_text;

@@ -9,6 +9,7 @@ use crate::expose::{self, expose};
 use crate::fault;
 use crate::fence::Fence;
 use crate::places::Places;
+use crate::row_time;
 use crate::window::Window;
 use crate::window_calls;
 use datafusion::common::tree_node::TreeNode;
@@ -52,6 +53,7 @@ pub(crate) fn rewrite(plan: LogicalPlan, places: &Places) -> Result<(LogicalPlan
         plan.with_new_exprs(plan.expressions(), inputs)
             .map_err(|e| fault::error(&e))?
     };
+    let plan = row_time::rewrite(plan, windowings.first(), places)?;
     match plan {
         LogicalPlan::Aggregate(aggregate) => group(aggregate, windowings.remove(0), places),
         other => {

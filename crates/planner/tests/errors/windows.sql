@@ -31,8 +31,16 @@ SELECT count(*) FROM e GROUP BY hop(INTERVAL '0 seconds', INTERVAL '10 seconds')
 SELECT count(*) FROM e GROUP BY hop(INTERVAL '1 minute', INTERVAL '10 seconds');
 -- case: a session without a gap
 SELECT count(*) FROM e GROUP BY session(INTERVAL '0 seconds');
--- case: the time of a row
-SELECT row_time() AS t, v FROM e;
+-- case: the time of a row in WHERE
+SELECT v FROM e WHERE row_time() > TIMESTAMP '2020-01-01 00:00:00';
+-- case: the time of a row of a table without one
+CREATE TABLE plain (v BIGINT) WITH (connector = 'kafka', topic = 'plain', type = 'source');
+SELECT row_time() AS t, v FROM plain;
+-- case: the time of a row in a declaration
+CREATE TABLE d (v BIGINT, t TIMESTAMP GENERATED ALWAYS AS (row_time())) WITH (connector = 'kafka', topic = 'd', type = 'source');
+SELECT v FROM d;
+-- case: the time of a row of two tables
+SELECT row_time() AS t, v FROM (SELECT v FROM e UNION ALL SELECT v + 1 AS v FROM e);
 -- case: too long
 SELECT count(*) FROM e GROUP BY tumble(INTERVAL '200000 days');
 -- case: not an interval
