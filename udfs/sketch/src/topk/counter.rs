@@ -3,12 +3,15 @@
 //! A sketch starts with 16-bit counters and moves to 32 and 64 bits when a number might not fit. The width is no part
 //! of the state: it changes what a sketch weighs, never what it says. 64-bit counters saturate.
 
+use super::probe;
 use super::shape::SLOTS;
 
 /// An unsigned counter.
 pub(crate) trait Counter: Copy + Ord + Default + 'static + Send + Sync + std::fmt::Debug {
     /// The type that counts compared rows: these run ahead of all other counts.
     type Wide: Copy + 'static + Send + Sync + std::fmt::Debug;
+    /// A count with a print below it.
+    type Packed: Copy + Ord + Default;
     /// Aligns a line.
     type Align: Copy + 'static + Send + Sync + std::fmt::Debug;
     const MAX: u64;
@@ -19,6 +22,32 @@ pub(crate) trait Counter: Copy + Ord + Default + 'static + Send + Sync + std::fm
     fn new(value: u64) -> Self;
     fn get_wide(wide: Self::Wide) -> u64;
     fn new_wide(value: u64) -> Self::Wide;
+    /// Adds what is known to fit; 64-bit counters saturate.
+    fn add_wide(wide: Self::Wide, more: u64) -> Self::Wide;
+
+    /// Orders classes: the larger count first, of equal counts the smaller print.
+    fn pack(count: u64, print: u16) -> Self::Packed;
+    fn unpack(packed: Self::Packed) -> (u64, u16);
+
+    /// The smallest count of a slot that keeps no key, and the slot that an admission takes: of several at the floor the one with the
+    /// smallest print, so that the order of slots in a line means nothing.
+    fn victim(prints: &[u16; SLOTS], counts: &[Self; SLOTS]) -> (usize, Self) {
+        let mut open = *counts;
+        for (count, print) in open.iter_mut().zip(prints) {
+            *count = if print & 1 == 1 { Self::new(Self::MAX) } else { *count };
+        }
+        let floor = least(open);
+        let mut candidates = *prints;
+        for (print, count) in candidates.iter_mut().zip(&open) {
+            *print = if *print & 1 == 0 && *count == floor {
+                *print
+            } else {
+                u16::MAX
+            };
+        }
+        let print = least(candidates);
+        (candidates.iter().position(|p| *p == print).unwrap_or(0), floor)
+    }
 
     fn fits(value: u64) -> bool {
         value <= Self::MAX
@@ -46,9 +75,10 @@ pub(crate) struct Align64;
 pub(crate) struct Align32;
 
 macro_rules! counter {
-    ($type:ty, $wide:ty, $align:ty) => {
+    ($type:ty, $wide:ty, $packed:ty, $align:ty, $add:ident $(, $victim:path)?) => {
         impl Counter for $type {
             type Wide = $wide;
+            type Packed = $packed;
             type Align = $align;
             const MAX: u64 = <$type>::MAX as u64;
             const WIDE_MAX: u64 = <$wide>::MAX as u64;
@@ -69,12 +99,31 @@ macro_rules! counter {
             fn new_wide(value: u64) -> $wide {
                 value as $wide
             }
+            #[inline(always)]
+            fn add_wide(wide: $wide, more: u64) -> $wide {
+                wide.$add(more as $wide)
+            }
+            $(
+                #[cfg(target_arch = "x86_64")]
+                #[inline(always)]
+                fn victim(prints: &[u16; SLOTS], counts: &[$type; SLOTS]) -> (usize, $type) {
+                    $victim(prints, counts)
+                }
+            )?
+            #[inline(always)]
+            fn pack(count: u64, print: u16) -> $packed {
+                <$packed>::from(count as $type) << 16 | <$packed>::from(!print)
+            }
+            #[inline(always)]
+            fn unpack(packed: $packed) -> (u64, u16) {
+                ((packed >> 16) as u64, !(packed as u16))
+            }
         }
     };
 }
-counter!(u16, u32, Align64);
-counter!(u32, u64, Align32);
-counter!(u64, u64, Align32);
+counter!(u16, u32, u32, Align64, wrapping_add, probe::victim);
+counter!(u32, u64, u64, Align32, saturating_add);
+counter!(u64, u64, u128, Align32, saturating_add);
 
 /// Sixteen slots. A print of 0 is a blank; bit 0 tells a kept slot, whose count is then the number of its entry.
 #[derive(Debug, Clone, Copy)]
@@ -97,54 +146,48 @@ impl<C: Counter> Line<C> {
         self.prints[slot] & 1 == 1
     }
 
-    /// How many slots are kept.
-    pub fn kept_slots(&self) -> usize {
-        self.prints.iter().filter(|p| **p & 1 == 1).count()
+    /// The slots that keep a key, as a mask.
+    #[inline]
+    pub fn keys(&self) -> u32 {
+        let mut mask = 0;
+        for (i, quad) in self.prints.chunks_exact(4).enumerate() {
+            // The lowest bits of four prints, moved side by side by one product.
+            let word = quad
+                .iter()
+                .rev()
+                .fold(0u64, |word, print| word << 16 | u64::from(*print));
+            let bits = (word & 0x0001_0001_0001_0001).wrapping_mul(0x0001_0002_0004_0008) >> 48 & 0xF;
+            mask |= (bits as u32) << (4 * i);
+        }
+        mask
     }
 
-    /// The counts of the slots that are not kept, and the largest number for the others.
-    #[inline(always)]
-    fn open_counts(&self) -> [C; SLOTS] {
-        let mut counts = self.counts;
-        for (count, print) in counts.iter_mut().zip(&self.prints) {
-            *count = if print & 1 == 1 { C::new(C::MAX) } else { *count };
-        }
-        counts
+    /// How many slots are kept.
+    pub fn kept_slots(&self) -> usize {
+        self.keys().count_ones() as usize
     }
 
     /// The floor: the smallest count of a slot that is not kept.
     #[inline]
     pub fn floor(&self) -> u64 {
-        least(self.open_counts()).get()
+        C::victim(&self.prints, &self.counts).1.get()
     }
 
-    /// The slot at the floor that an admission takes: of several the one with the smallest print, so that the order
-    /// of slots in a line means nothing.
+    /// The slot at the floor that an admission takes.
     #[inline]
     pub fn victim(&self) -> (usize, u64) {
-        let counts = self.open_counts();
-        let floor = least(counts);
-        let mut prints = self.prints;
-        for (print, count) in prints.iter_mut().zip(&counts) {
-            *print = if *print & 1 == 0 && *count == floor {
-                *print
-            } else {
-                u16::MAX
-            };
-        }
-        let print = least(prints);
-        let slot = prints.iter().position(|p| *p == print).unwrap_or(0);
+        let (slot, floor) = C::victim(&self.prints, &self.counts);
         (slot, floor.get())
     }
 
     /// The slot that counts everything with this print that has no key of its own.
     pub fn class(&self, print: u16) -> Option<usize> {
-        (0..SLOTS).find(|slot| self.prints[*slot] == print)
+        probe::slots(probe::find(&self.prints, print) & !self.keys()).next()
     }
 
     /// The slots that keep a key with this print.
-    pub fn keepers(&self, print: u16) -> impl Iterator<Item = usize> + '_ {
-        (0..SLOTS).filter(move |slot| self.prints[*slot] == print | 1)
+    pub fn keepers(&self, print: u16) -> impl Iterator<Item = usize> + use<C> {
+        probe::slots(probe::find(&self.prints, print) & self.keys())
     }
 
     pub fn widen<D: Counter>(&self) -> Line<D> {
@@ -178,6 +221,12 @@ impl<K: Copy, C: Counter> Entry<K, C> {
         }
     }
 
+    /// Adds rows whose key was compared.
+    #[inline(always)]
+    pub fn add(&mut self, weight: u64) {
+        self.seen = C::add_wide(self.seen, weight);
+    }
+
     #[inline(always)]
     pub fn seen(&self) -> u64 {
         C::get_wide(self.seen)
@@ -201,4 +250,38 @@ pub(crate) fn place(hash: u64, lines: usize) -> (usize, u16) {
     let line = (((hash >> 32) * lines as u64) >> 32) as usize;
     let print = hash as u16 & PRINTS;
     (line, print | u16::from(print == 0) << 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_width_takes_the_same_victim() {
+        let mut x = 1u64;
+        let mut next = |below: u64| {
+            x = x.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(99);
+            (x >> 33) % below
+        };
+        for round in 0..5000 {
+            let mut line: Line<u16> = (Line::BLANK)();
+            // Few counts, so that many are equal, and at times all at the top.
+            let (least, range) = if round % 5 == 0 { (65_530, 6) } else { (0, 1 + next(40)) };
+            for slot in 0..SLOTS {
+                line.prints[slot] = (next(500) << 1) as u16 + u16::from(next(3) == 0 && slot > 0);
+                line.counts[slot] = (least + next(range)) as u16;
+            }
+            let (narrow, wide) = (line.victim(), line.widen::<u32>().victim());
+            assert_eq!(
+                (line.prints[narrow.0], narrow.1),
+                (line.prints[wide.0], wide.1),
+                "{line:?}"
+            );
+            let kept = (0..SLOTS)
+                .filter(|slot| line.kept(*slot))
+                .map(|slot| 1 << slot)
+                .sum::<u32>();
+            assert_eq!(line.keys(), kept);
+        }
+    }
 }

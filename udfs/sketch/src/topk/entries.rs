@@ -2,6 +2,7 @@
 
 use super::counter::{Counter, place};
 use super::key::Key;
+use super::probe::slots;
 use super::shape::{MAX_KEPT, SLOTS};
 use super::table::{Table, TooNarrow};
 
@@ -31,21 +32,17 @@ impl<K: Key, C: Counter> Table<K, C> {
         *bits = *bits & !(1 << (number % 64)) | u64::from(clashed) << (number % 64);
     }
 
-    /// Every kept item, found by its hash.
+    /// Every kept item, line by line.
     pub fn kept(&self) -> Vec<Kept> {
         let mut all = Vec::with_capacity(self.entries.len());
-        for (number, entry) in self.entries.iter().enumerate() {
-            let (at, print) = place(entry.key.hash(&self.tails, self.seed), self.lines.len());
-            let line = &self.lines[at];
-            if let Some(slot) = line
-                .keepers(print)
-                .find(|slot| line.counts[*slot].get() == number as u64)
-            {
+        for (at, line) in self.lines.iter().enumerate() {
+            for slot in slots(line.keys()) {
+                let number = line.counts[slot].get() as u32;
                 all.push(Kept {
-                    estimate: entry.estimate(),
+                    estimate: self.entries[number as usize].estimate(),
                     line: at as u32,
-                    number: number as u32,
-                    print,
+                    number,
+                    print: line.prints[slot] & !1,
                     slot: slot as u8,
                 });
             }

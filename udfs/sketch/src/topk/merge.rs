@@ -22,9 +22,9 @@
 //! debt takes the *smaller* floor, so that adding small panes to a large sum costs what the panes hide, not what the sum does; the larger one
 //! would make it grow with the square of the number of merges (measured: 168 parts, debt 70 times as large).
 
-use super::counter::{Counter, Entry, Line};
+use super::counter::{Counter, Entry};
 use super::key::Key;
-use super::probe::find;
+use super::probe::{find, slots};
 use super::shape::{MAX_KEPT, SLOTS};
 use super::table::{Table, TooNarrow};
 
@@ -37,60 +37,56 @@ struct Placed<K, C: Counter> {
     entry: Entry<K, C>,
 }
 
-/// The slots of a mask.
-fn slots(mut mask: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let slot = (mask != 0).then(|| mask.trailing_zeros() as usize % SLOTS);
-        mask &= mask.wrapping_sub(1);
-        slot
-    })
-}
+/// The most classes that can come to one line: two lines, and the keys that it has no room for.
+const MOST: usize = 3 * SLOTS;
 
-/// The slots of a line that keep a key.
-fn kept<C: Counter>(line: &Line<C>) -> u32 {
-    line.prints
-        .iter()
-        .enumerate()
-        .fold(0, |mask, (i, print)| mask | u32::from(print & 1) << i)
-}
-
-/// Classes on their way into a line: count and print.
-struct Classes {
-    all: [(u64, u16); 3 * SLOTS],
+/// Classes on their way into a line.
+struct Classes<C: Counter> {
+    /// Count and print; zero behind the last.
+    all: [C::Packed; MOST],
     n: usize,
 }
 
-impl Classes {
+impl<C: Counter> Classes<C> {
+    fn new() -> Self {
+        Classes {
+            all: [C::Packed::default(); MOST],
+            n: 0,
+        }
+    }
+
+    #[inline(always)]
     fn push(&mut self, count: u64, print: u16) {
         if let Some(place) = self.all.get_mut(self.n) {
-            *place = (count, print);
+            *place = C::pack(count, print);
             self.n += 1;
         }
     }
 
-    /// The largest `m` classes first, in any order; of equal counts the smaller print.
-    fn best(&mut self, m: usize) -> &[(u64, u16)] {
-        let all = &mut self.all[..self.n];
-        if m == 0 {
-            return &[];
-        }
-        if all.len() > m {
-            // Packed into one word where they fit: one comparison orders both.
-            if all.iter().all(|(count, _)| *count < 1 << 48) {
-                let mut packed = [0u64; 3 * SLOTS];
-                for (word, (count, print)) in packed.iter_mut().zip(all.iter()) {
-                    *word = count << 16 | u64::from(!print);
+    /// The largest classes, as many as a line has slots, best first.
+    ///
+    /// A class goes to the place that is the number of better ones: all pairs are compared, without branches, many at a time.
+    fn best(&self) -> [C::Packed; MOST] {
+        fn ranked<const N: usize, P: Copy + Ord + Default>(all: &[P; MOST], n: usize) -> [P; MOST] {
+            let mut ranks = [0u32; N];
+            for x in &all[..n] {
+                for (rank, y) in ranks.iter_mut().zip(all) {
+                    *rank += u32::from(x > y);
                 }
-                let packed = &mut packed[..all.len()];
-                packed.select_nth_unstable_by(m - 1, |a, b| b.cmp(a));
-                for ((count, print), word) in all.iter_mut().zip(packed) {
-                    (*count, *print) = (*word >> 16, !(*word as u16));
-                }
-            } else {
-                all.select_nth_unstable_by(m - 1, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
             }
+            let mut best = [P::default(); MOST];
+            for (x, rank) in all[..n].iter().zip(&ranks) {
+                if let Some(place) = best.get_mut(*rank as usize) {
+                    *place = *x;
+                }
+            }
+            best
         }
-        &all[..m.min(all.len())]
+        if self.n <= 2 * SLOTS {
+            ranked::<{ 2 * SLOTS }, _>(&self.all, self.n)
+        } else {
+            ranked::<MOST, _>(&self.all, self.n)
+        }
     }
 }
 
@@ -104,7 +100,7 @@ impl<K: Key, C: Counter> Table<K, C> {
         }
         let mut tails = Vec::new();
         let mut placed = self.meet_entries(other, &mut tails)?;
-        if !C::fits(placed.len() as u64) {
+        if !C::fits(placed.len() as u64) || !Self::losers_fit(&placed, most) {
             return Err(TooNarrow);
         }
         let mut lost = 0;
@@ -131,12 +127,25 @@ impl<K: Key, C: Counter> Table<K, C> {
         Ok(())
     }
 
+    /// Whether the keys of crowded lines, which go back to classes of up to `most`, can be counted there.
+    fn losers_fit(placed: &[Placed<K, C>], most: u64) -> bool {
+        placed
+            .chunk_by(|a, b| a.line == b.line)
+            .filter(|line| line.len() > MAX_KEPT)
+            .all(|line| {
+                C::fits(
+                    line.iter()
+                        .fold(most, |sum, item| sum.saturating_add(item.entry.estimate())),
+                )
+            })
+    }
+
     /// The kept items of both, in the order of lines.
     fn meet_entries(&self, other: &Self, tails: &mut Vec<u8>) -> Result<Vec<Placed<K, C>>, TooNarrow> {
         let mut placed = Vec::with_capacity(self.entries.len() + other.entries.len());
         tails.reserve(self.tails.len().max(other.tails.len()));
         for at in 0..self.lines.len() {
-            let (mine, theirs) = (kept(&self.lines[at]), kept(&other.lines[at]));
+            let (mine, theirs) = (self.lines[at].keys(), other.lines[at].keys());
             if mine | theirs == 0 {
                 continue;
             }
@@ -246,36 +255,42 @@ impl<K: Key, C: Counter> Table<K, C> {
         let (mine, theirs) = (&self.lines[at], &other.lines[at]);
         let (f1, f2) = (mine.floor(), theirs.floor());
         let (low, high) = (f1.min(f2), f1.max(f2));
-        let mut classes = Classes {
-            all: [(0, 0); 3 * SLOTS],
-            n: 0,
-        };
-        let mut met = 0u32;
-        for slot in slots(!kept(mine) & 0xFFFF) {
+        // The classes with prints of kept items: they may be part of a guess.
+        let (mut taken, mut taken_there) = (0, 0);
+        for item in placed.iter() {
+            for slot in slots(find(&mine.prints, item.print) & !mine.keys()) {
+                taken |= u32::from(self.is_taken(other, at, item.print)) << slot;
+            }
+            for slot in slots(find(&theirs.prints, item.print) & !theirs.keys()) {
+                taken_there |= u32::from(other.is_taken(self, at, item.print)) << slot;
+            }
+        }
+        let mut classes = Classes::<C>::new();
+        let mut met = theirs.keys();
+        for slot in slots(!mine.keys() & 0xFFFF) {
             let print = mine.prints[slot];
             if print == 0 {
                 continue;
             }
-            let contested = placed.iter().any(|item| item.print == print);
-            let mut count = mine.counts[slot].get();
-            if contested && self.is_taken(other, at, print) {
-                count = 0;
-            }
-            let found = find(&theirs.prints, print) & !kept(theirs);
+            let found = find(&theirs.prints, print) & !theirs.keys();
             met |= found;
-            if found == 0 && count > 0 {
-                count = count.saturating_add(f2 - low);
-            } else if found != 0 && !(contested && other.is_taken(self, at, print)) {
-                count = count.saturating_add(theirs.counts[found.trailing_zeros() as usize % SLOTS].get());
-            }
+            let twin = theirs.counts[found.trailing_zeros() as usize % SLOTS].get();
+            let own = mine.counts[slot].get() & 0u64.wrapping_sub(u64::from(taken >> slot & 1 == 0));
+            let beyond = if found != 0 {
+                twin & 0u64.wrapping_sub(u64::from(found & taken_there == 0))
+            } else if own > 0 {
+                f2 - low
+            } else {
+                0
+            };
+            let count = own.saturating_add(beyond);
             if count > 0 {
                 classes.push(count, print);
             }
         }
-        for slot in slots(!(kept(theirs) | met) & 0xFFFF) {
+        for slot in slots(!met & 0xFFFF) {
             let print = theirs.prints[slot];
-            let contested = placed.iter().any(|item| item.print == print);
-            if print != 0 && !(contested && other.is_taken(self, at, print)) {
+            if print != 0 && taken_there >> slot & 1 == 0 {
                 classes.push(theirs.counts[slot].get().saturating_add(f1 - low), print);
             }
         }
@@ -288,31 +303,30 @@ impl<K: Key, C: Counter> Table<K, C> {
             });
             for loser in &placed[MAX_KEPT..] {
                 let estimate = loser.entry.estimate();
-                match classes.all[..classes.n]
+                let class = classes.all[..classes.n]
                     .iter_mut()
-                    .find(|(_, print)| *print == loser.print)
-                {
-                    Some((count, _)) => *count = count.saturating_add(estimate),
+                    .find(|x| C::unpack(**x).1 == loser.print);
+                match class {
+                    Some(class) => *class = C::pack(C::unpack(*class).0.saturating_add(estimate), loser.print),
                     None if loser.clashed => classes.push(estimate.saturating_add(high), loser.print),
                     None => classes.push(estimate.max(high), loser.print),
                 }
             }
         }
         let keys = placed.len().min(MAX_KEPT);
-        let best = classes.best(SLOTS - keys);
+        let (best, n) = (classes.best(), classes.n);
         let line = &mut self.lines[at];
         let mut peak = high;
-        for slot in 0..SLOTS {
-            let (print, count) = if let Some(item) = placed[..keys].get(slot) {
-                (item.print | 1, (number + slot) as u64)
-            } else {
-                let (count, print) = best.get(slot - keys).copied().unwrap_or((high, 0));
-                let count = count.max(high);
-                peak = peak.max(count);
-                (print, count)
-            };
-            line.prints[slot] = print;
-            line.counts[slot] = C::new(count);
+        for slot in 0..SLOTS - keys {
+            let (count, print) = if slot < n { C::unpack(best[slot]) } else { (high, 0) };
+            let count = count.max(high);
+            peak = peak.max(count);
+            line.prints[keys + slot] = print;
+            line.counts[keys + slot] = C::new(count);
+        }
+        for (slot, item) in placed[..keys].iter().enumerate() {
+            line.prints[slot] = item.print | 1;
+            line.counts[slot] = C::new((number + slot) as u64);
         }
         self.peak = self.peak.max(peak);
         low

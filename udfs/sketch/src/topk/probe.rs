@@ -15,7 +15,7 @@ pub(crate) trait Isa {
     unsafe fn find(prints: &[u16; SLOTS], print: u16) -> u32;
 }
 
-/// No special instructions.
+/// What every machine has.
 pub(crate) struct Portable;
 
 impl Isa for Portable {
@@ -26,14 +26,84 @@ impl Isa for Portable {
     }
 }
 
-/// The portable search, safe to call.
+/// The search with what every machine has, safe to call: SSE2 where that is x86-64.
 #[inline(always)]
 pub(crate) fn find(prints: &[u16; SLOTS], print: u16) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::*;
+        #[allow(unsafe_code)]
+        // SAFETY: SSE2 is part of x86-64; the loads are of the 32 bytes of `prints`, and need not be aligned.
+        unsafe {
+            let halves: *const __m128i = prints.as_ptr().cast();
+            let (kept, wanted) = (_mm_set1_epi16(1), _mm_set1_epi16((print | 1) as i16));
+            let equal = |half| _mm_cmpeq_epi16(_mm_or_si128(half, kept), wanted);
+            let (low, high) = (equal(_mm_loadu_si128(halves)), equal(_mm_loadu_si128(halves.add(1))));
+            _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    scan(prints, print)
+}
+
+/// The same without any such instructions.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn scan(prints: &[u16; SLOTS], print: u16) -> u32 {
     let mut mask = 0;
     for (i, p) in prints.iter().enumerate() {
         mask |= u32::from(p | 1 == print | 1) << i;
     }
     mask
+}
+
+/// [`Counter::victim`](super::counter::Counter::victim) of a line of 16-bit counters, for SSE2, which has no such minimum of its own.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn victim(prints: &[u16; SLOTS], counts: &[u16; SLOTS]) -> (usize, u16) {
+    use std::arch::x86_64::*;
+    #[allow(unsafe_code)]
+    // SAFETY: SSE2 is part of x86-64; the loads are of 32 bytes each, and need not be aligned.
+    unsafe {
+        let min = |a, b| _mm_sub_epi16(a, _mm_subs_epu16(a, b));
+        let least = |low, high| {
+            let all = min(low, high);
+            let all = min(all, _mm_shuffle_epi32::<0b01_00_11_10>(all));
+            let all = min(all, _mm_shuffle_epi32::<0b10_11_00_01>(all));
+            // In every lane: the smaller of its pair.
+            min(all, _mm_or_si128(_mm_slli_epi32::<16>(all), _mm_srli_epi32::<16>(all)))
+        };
+        let load = |from: *const u16| (_mm_loadu_si128(from.cast()), _mm_loadu_si128(from.add(8).cast()));
+        let (prints, counts) = (load(prints.as_ptr()), load(counts.as_ptr()));
+        let kept = |prints| _mm_sub_epi16(_mm_setzero_si128(), _mm_and_si128(prints, _mm_set1_epi16(1)));
+        let kept = (kept(prints.0), kept(prints.1));
+        let open = (_mm_or_si128(counts.0, kept.0), _mm_or_si128(counts.1, kept.1));
+        let floor = least(open.0, open.1);
+        let candidates = |open, prints, kept| {
+            let out = _mm_xor_si128(_mm_cmpeq_epi16(open, floor), _mm_set1_epi16(-1));
+            _mm_or_si128(prints, _mm_or_si128(out, kept))
+        };
+        let candidates = (
+            candidates(open.0, prints.0, kept.0),
+            candidates(open.1, prints.1, kept.1),
+        );
+        let print = least(candidates.0, candidates.1);
+        let found = _mm_packs_epi16(
+            _mm_cmpeq_epi16(candidates.0, print),
+            _mm_cmpeq_epi16(candidates.1, print),
+        );
+        let slot = (_mm_movemask_epi8(found) as u32).trailing_zeros() as usize % SLOTS;
+        (slot, _mm_cvtsi128_si32(floor) as u16)
+    }
+}
+
+/// The slots of a mask.
+#[inline(always)]
+pub(crate) fn slots(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let slot = (mask != 0).then(|| mask.trailing_zeros() as usize % SLOTS);
+        mask &= mask.wrapping_sub(1);
+        slot
+    })
 }
 
 /// AVX2, of every x86-64 server since 2015.
@@ -89,7 +159,8 @@ mod tests {
                 *print = (round.wrapping_mul(31).wrapping_add(i as u16 * 7)) % 24;
             }
             for print in (2..26).step_by(2) {
-                let portable = find(&prints, print);
+                let portable = scan(&prints, print);
+                assert_eq!(portable, find(&prints, print));
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
                 // SAFETY: each is called only where the machine has its instructions.

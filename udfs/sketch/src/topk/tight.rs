@@ -94,3 +94,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn heavy_keys_that_a_merged_line_has_no_room_for_are_counted_in_full() {
+    let mut truth = HashMap::new();
+    let mut halves = [0i64, 1].map(|half| {
+        let mut sketch = tight(50, 4);
+        let mut add = |item: i64, weight: u64| {
+            sketch.update_i64(item, weight);
+            *truth.entry(item).or_insert(0) += weight;
+        };
+        // More than 16 bits hold, which an entry may; then enough light items to leave the sparse form.
+        (0..36).for_each(|i| add(2 * i + half, 90_000));
+        (0..150).for_each(|i| add(1000 + 2 * i + half, 1));
+        sketch
+    });
+    let (all, other) = halves.split_at_mut(1);
+    check(
+        &all[0],
+        &truth
+            .iter()
+            .filter(|(item, _)| *item % 2 == 0)
+            .map(|(i, f)| (*i, *f))
+            .collect(),
+    );
+    all[0].merge(&other[0]).unwrap();
+    check(&all[0], &truth);
+}
