@@ -243,7 +243,8 @@ proptest! {
     ) {
         let rows = long(seed, n, 4000);
         let integers: Vec<i64> = rows.iter().map(|r| r.0.into()).collect();
-        let weights: Vec<i64> = rows.iter().map(|r| r.1 as i64 - 1).collect();
+        // Some rows weigh nothing, and some do not count.
+        let weights: Vec<i64> = rows.iter().map(|r| if r.0 % 11 == 3 { -1 } else { r.1 as i64 - 1 }).collect();
         let mut column = (vec![0i32], vec![0i64], Vec::new(), Vec::new());
         for (item, _) in &rows {
             let item = text(*item);
@@ -260,10 +261,17 @@ proptest! {
             }
             column.3.push(view);
         }
-        let weight = |i: usize| if weighted { weights[i] as u64 } else { 1 };
         let single = |kind| {
             let mut s = sketch(kind, capacity);
-            rows.iter().enumerate().for_each(|(i, row)| add(&mut s, (row.0, weight(i))));
+            for (i, row) in rows.iter().enumerate() {
+                match if weighted { weights[i] } else { 1 } {
+                    -1 => s.skip(1),
+                    weight => add(&mut s, (row.0, weight as u64)),
+                }
+            }
+            if indices {
+                s.skip((n / 100) as u64);
+            }
             s.to_bytes()
         };
         let batched = |kind, items: Items<'_>| {
@@ -272,7 +280,10 @@ proptest! {
             let (mut at, mut cut) = (0, 0);
             while at < n {
                 let end = (at + cuts[cut % cuts.len()]).min(n);
-                let numbers: Vec<u32> = (at as u32..end as u32).collect();
+                // After every hundredth row, one that does not exist.
+                let numbers: Vec<u32> = (at as u32 + 1..=end as u32)
+                    .flat_map(|i| std::iter::once(i - 1).chain(i.is_multiple_of(100).then_some(u32::MAX)))
+                    .collect();
                 let part = if indices { Rows::Indices(&numbers) } else { Rows::All(at..end) };
                 s.update_batch(items, part, weighted.then_some(&weights[..]));
                 (at, cut) = (end, cut + 1);

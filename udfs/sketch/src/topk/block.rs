@@ -1,11 +1,18 @@
 //! The fast path: up to a block of rows in passes without unpredictable branches.
 //!
-//! What [`Table::row`] does row by row, done kind by kind: the first pass finds every row's slot and sorts rows into those that
-//! may hit a kept key, those that hit a class, and the misses; then each kind is worked off in a loop of its own. Where nearly all rows hit kept
-//! keys, sorting costs more than a branch that is always right, and the first pass does them at once. Since structure never
-//! changes inside a block, additions commute and every way gives the same result, which `tests/` checks byte by byte.
+//! What [`Table::row`] does row by row, done kind by kind:
 //!
-//! What lost, on Zipf 1.1: one loop with branches for all kinds (0.6 of the speed), one loop that adds 0 or 1 to everything (0.7).
+//! 1. *hot*: a table of *hints* says which entry most likely keeps the row's key, and a comparison in full whether it does. That adds most
+//!    rows of a skewed stream without a look at the lines, and leaves a list of the rest.
+//! 2. *find*: the rest look for their prints, and are sorted into hits and misses.
+//! 3. Each kind is worked off in a loop of its own: hits of classes, then those of kept keys that had no hint, then misses.
+//!
+//! Since structure never changes inside a block, additions commute and every way gives the same result, which `tests/` checks byte by byte.
+//! A hint is no part of the state: it may be stale, missing, or of another sketch, and then the row takes the way by its line.
+//!
+//! What lost, on Zipf 1.1: one loop with branches for all kinds (0.6 of the speed), every row by its line (0.7).
+
+use std::cell::RefCell;
 
 use super::counter::{Counter, Entry, Line, place};
 use super::key::{Incoming, Key};
@@ -14,46 +21,79 @@ use super::table::{BLOCK, Table};
 use crate::hash::Seed;
 
 const IN: usize = BLOCK - 1;
+/// Number of hints: some for each entry of a sketch of 64 KB, and a sixth of the first cache.
+const HINTS: usize = 4096;
 
-/// Room for the rows of a segment.
-pub(crate) struct Scratch<K> {
+/// Room for the rows of a segment, and what was learned about hot items.
+pub(crate) struct Scratch {
+    /// By hash: the number of the entry that was hit there last.
+    hints: [u16; HINTS],
+    /// The rows that no hint led to an entry, by their number in the segment.
+    rest: [u8; BLOCK],
     hashes: [u64; BLOCK],
-    words: [K; BLOCK],
     weights: [u64; BLOCK],
-    /// Which row of the column each one is.
-    rows: [u32; BLOCK],
+    /// How many rows that count are before each of them.
+    places: [u8; BLOCK],
     /// The slots that have its print.
     masks: [u16; BLOCK],
-    /// Rows that hit a slot, but not that of a short kept key.
-    others: [u8; BLOCK],
-    /// Rows that hit nothing.
+    /// Those of them that have such slots, and those that have none.
+    hits: [u8; BLOCK],
     missed: [u8; BLOCK],
-    /// Those of the others that may hit a long kept key, or hit several slots.
-    strange: [u8; BLOCK],
-    rejected: [u64; BLOCK],
-    /// Whether most rows of the last segment were of kept keys.
-    skewed: bool,
+    /// The rows of the segment that do not count.
+    idle: [u8; BLOCK],
 }
 
-impl<K: Key> Scratch<K> {
-    pub fn new() -> Self {
+thread_local! {
+    /// One for all sketches of a thread: hints stay warm from batch to batch, and no batch pays for cleaning.
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+}
+
+impl Scratch {
+    const fn new() -> Self {
         Scratch {
+            hints: [0; HINTS],
+            rest: [0; BLOCK],
             hashes: [0; BLOCK],
-            words: [K::default(); BLOCK],
-            weights: [1; BLOCK],
-            rows: [0; BLOCK],
+            weights: [0; BLOCK],
+            places: [0; BLOCK],
             masks: [0; BLOCK],
-            others: [0; BLOCK],
+            hits: [0; BLOCK],
             missed: [0; BLOCK],
-            strange: [0; BLOCK],
-            rejected: [0; BLOCK],
-            skewed: false,
+            idle: [0; BLOCK],
+        }
+    }
+
+    /// Lends this thread's scratch.
+    pub fn with<R>(then: impl FnOnce(&mut Scratch) -> R) -> R {
+        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+            Ok(mut scratch) => then(&mut scratch),
+            Err(_) => then(&mut Scratch::new()),
+        })
+    }
+
+    /// Where the hint for a hash stands: by bits that name neither a line nor a print.
+    #[inline(always)]
+    fn hint(hash: u64) -> usize {
+        (hash >> 16) as usize & (HINTS - 1)
+    }
+
+    /// The places of the `rest`, from their numbers and those of the `idle` rows.
+    fn set_places(&mut self, rest: usize, idle: usize) {
+        self.places = self.rest;
+        if idle > 0 {
+            let mut before = 0;
+            for place in &mut self.places[..rest] {
+                while before < idle && self.idle[before] < *place {
+                    before += 1;
+                }
+                *place -= before as u8;
+            }
         }
     }
 }
 
 /// Rows of a column and their weights.
-pub(crate) trait Batch<'a, K> {
+pub(crate) trait Batch<'a, K>: Copy {
     /// Whether all weights are 1.
     const UNIT: bool;
     /// How many rows there are.
@@ -66,6 +106,18 @@ pub(crate) trait Batch<'a, K> {
     fn bytes(&self, row: usize) -> &'a [u8];
     /// The weight of some rows, or more.
     fn weight(&self, from: usize, until: usize) -> u64;
+
+    /// A row with its key and its weight, unless it does not count.
+    #[inline]
+    fn incoming(&self, i: usize, seed: Seed) -> Option<(Incoming<'a, K>, u64)>
+    where
+        K: Key,
+    {
+        let row = self.row(i);
+        let (hash, words, weight) = self.load(row, seed)?;
+        let bytes = if words.is_long() { self.bytes(row) } else { &[] };
+        Some((Incoming { hash, words, bytes }, weight))
+    }
 }
 
 /// What one segment took in.
@@ -79,317 +131,203 @@ pub(crate) struct Taken {
     pub weight: u128,
 }
 
-/// The first passes of a segment. Small functions over slices: what they hold must fit the registers.
-struct Passes<I>(std::marker::PhantomData<I>);
-
-#[allow(unsafe_code)]
-impl<I: Isa> Passes<I> {
-    /// Loads rows into the scratch; returns how many count, and what was taken.
-    #[inline(always)]
-    fn load<'a, K: Key, B: Batch<'a, K>>(
-        s: &mut Scratch<K>,
-        batch: &B,
-        (from, until): (usize, usize),
-        seed: Seed,
-    ) -> (usize, Taken) {
-        let (mut n, mut skipped, mut sum) = (0, 0, 0u128);
-        for i in from..until {
-            let row = batch.row(i);
-            let Some((hash, words, weight)) = batch.load(row, seed) else {
-                skipped += 1;
-                continue;
-            };
-            s.hashes[n & IN] = hash;
-            s.words[n & IN] = words;
-            s.rows[n & IN] = row as u32;
-            if B::UNIT {
-                n += 1;
-            } else {
-                s.weights[n & IN] = weight;
-                sum += u128::from(weight);
-                n += usize::from(weight > 0);
-            }
-        }
-        let weight = if B::UNIT { n as u128 } else { sum };
-        (
-            n,
-            Taken {
-                rows: until - from,
-                skipped,
-                weight,
-            },
-        )
-    }
-
-    /// Adds the first `n` rows of the scratch to the entries that keep their keys; returns how many `others` and how many `missed`
-    /// rows there are.
-    ///
-    /// # Safety
-    ///
-    /// The machine must have the instructions of `I`; there must be lines and entries.
-    #[inline(always)]
-    unsafe fn hit<K: Key, C: Counter, const UNIT: bool>(
-        s: &mut Scratch<K>,
-        n: usize,
-        lines: &[Line<C>],
-        entries: &mut [Entry<K, C>],
-    ) -> (usize, usize) {
-        let (mut others, mut missed, last) = (0, 0, entries.len() - 1);
-        for j in 0..n.min(BLOCK) {
-            let (at, print) = place(s.hashes[j], lines.len());
-            // SAFETY: `place` gives a number below `lines.len()`: (x * len) >> 32 with x below 2^32.
-            let line = unsafe { lines.get_unchecked(at) };
-            // SAFETY: passed on to the caller.
-            let mask = unsafe { I::find(&line.prints, print) };
-            let slot = mask.trailing_zeros() as usize & 15;
-            let kept = (mask != 0) & line.kept(slot);
-            // The number of the entry, or nonsense, which is cut to some entry.
-            let number = (line.counts[slot].get() as usize).min(last);
-            // SAFETY: cut to the last entry above.
-            let entry = unsafe { entries.get_unchecked_mut(number) };
-            let same = kept & entry.key.is_short(s.words[j]);
-            let weight = if UNIT {
-                u64::from(same)
-            } else {
-                s.weights[j] & 0u64.wrapping_sub(same.into())
-            };
-            entry.seen = C::new_wide(entry.seen().saturating_add(weight));
-            s.masks[j] = mask as u16;
-            s.missed[missed & IN] = j as u8;
-            missed += usize::from(mask == 0);
-            s.others[others & IN] = j as u8;
-            others += usize::from((mask != 0) & !same);
-        }
-        (others, missed)
-    }
-
-    /// The same, loading rows on the way, for streams in which nearly all rows are of kept keys: the branch is nearly always right.
-    /// Returns how many rows count, how many `others` and `missed` there are, and what was taken.
-    ///
-    /// # Safety
-    ///
-    /// As for [`hit`](Self::hit), and the kept slots must name entries.
-    #[inline(always)]
-    unsafe fn hit_most<'a, K: Key, C: Counter, B: Batch<'a, K>>(
-        s: &mut Scratch<K>,
-        batch: &B,
-        (from, until): (usize, usize),
-        seed: Seed,
-        lines: &[Line<C>],
-        entries: &mut [Entry<K, C>],
-    ) -> (usize, (usize, usize), Taken) {
-        let (mut n, mut others, mut missed, mut skipped, mut sum) = (0, 0, 0, 0, 0u128);
-        for i in from..until {
-            let row = batch.row(i);
-            let Some((hash, words, weight)) = batch.load(row, seed) else {
-                skipped += 1;
-                continue;
-            };
-            if !B::UNIT {
-                sum += u128::from(weight);
-            }
-            let (at, print) = place(hash, lines.len());
-            // SAFETY: as in `hit`.
-            let line = unsafe { lines.get_unchecked(at) };
-            // SAFETY: passed on to the caller.
-            let mask = unsafe { I::find(&line.prints, print) };
-            let slot = mask.trailing_zeros() as usize & 15;
-            if mask != 0 && line.kept(slot) {
-                // SAFETY: the count of a kept slot is the number of an entry, by the caller's promise.
-                let entry = unsafe { entries.get_unchecked_mut(line.counts[slot].get() as usize) };
-                if entry.key.is_short(words) {
-                    entry.seen = C::new_wide(entry.seen().saturating_add(weight));
-                    n += usize::from(B::UNIT || weight > 0);
-                    continue;
-                }
-            }
-            s.hashes[n & IN] = hash;
-            s.words[n & IN] = words;
-            s.rows[n & IN] = row as u32;
-            s.weights[n & IN] = weight;
-            s.masks[n & IN] = mask as u16;
-            s.missed[missed & IN] = n as u8;
-            s.others[others & IN] = n as u8;
-            let counts = usize::from(B::UNIT || weight > 0);
-            missed += counts & usize::from(mask == 0);
-            others += counts & usize::from(mask != 0);
-            n += counts;
-        }
-        let weight = if B::UNIT { n as u128 } else { sum };
-        (
-            n,
-            (others, missed),
-            Taken {
-                rows: until - from,
-                skipped,
-                weight,
-            },
-        )
-    }
-}
-
 impl<K: Key, C: Counter> Table<K, C> {
     /// Adds rows from the `from`th on, up to `until` or the end of the block.
     ///
     /// # Safety
     ///
-    /// The machine must have the instructions of `I`; there must be entries.
+    /// The machine must have the instructions of `I`; there must be entries, and no more than [`BLOCK`] rows.
     #[inline(always)]
     #[allow(unsafe_code)]
     unsafe fn segment<'a, I: Isa, B: Batch<'a, K>>(
         &mut self,
-        s: &mut Scratch<K>,
-        batch: &B,
+        s: &mut Scratch,
+        batch: B,
         from: usize,
         until: usize,
     ) -> Taken {
-        let (n, (others, missed), taken) = if s.skewed {
-            // SAFETY: passed on to the caller; a table has lines, and its kept slots hold numbers of its entries.
-            unsafe { Passes::<I>::hit_most(s, batch, (from, until), self.seed, &self.lines, &mut self.entries) }
-        } else {
-            let (n, taken) = Passes::<I>::load(s, batch, (from, until), self.seed);
-            // SAFETY: passed on to the caller; a table has lines.
-            let others = unsafe {
-                if B::UNIT {
-                    Passes::<I>::hit::<K, C, true>(s, n, &self.lines, &mut self.entries)
-                } else {
-                    Passes::<I>::hit::<K, C, false>(s, n, &self.lines, &mut self.entries)
-                }
-            };
-            (n, others, taken)
-        };
-        s.skewed = (others + missed) * 8 < n;
-        let (strange, offers) = self.hit_classes::<B>(s, others);
-        for q in 0..strange {
-            let j = usize::from(s.strange[q & IN]);
-            self.stranger(s, batch, j);
-        }
-        for q in 0..offers {
-            let j = usize::from(s.others[q & IN]);
-            self.wait(s, batch, j, 0);
+        // SAFETY: passed on to the caller.
+        let (n, rest, taken) =
+            unsafe { Self::hit_hot((&mut self.entries, &self.tails), s, batch, (from, until), self.seed) };
+        // SAFETY: passed on to the caller; a table has lines.
+        let (hits, missed) = unsafe { Self::find::<I>(&self.lines, s, rest) };
+        let keyed = self.hit_classes(s, batch, from, hits);
+        for q in 0..keyed {
+            self.hit_keyed(s, batch, from, usize::from(s.hits[q & IN]));
         }
         let waiting = self.reject::<B>(s, missed);
         for q in 0..waiting {
-            let j = usize::from(s.missed[q & IN]);
-            self.wait(s, batch, j, if B::UNIT { 1 } else { s.weights[j] });
+            self.wait(s, batch, from, usize::from(s.missed[q & IN]), false);
         }
         self.rows = self.rows.wrapping_add(n as u64);
         taken
     }
 
-    /// Adds the `others` to their classes. Returns how many are `strange`, and how many, now first in `others`, offer
-    /// their keys.
+    /// Adds the rows whose hint is right; the rest are left in the scratch. Returns how many rows count, how many are left, and
+    /// what was taken.
+    ///
+    /// # Safety
+    ///
+    /// There must be entries, and no more than [`BLOCK`] rows.
     #[inline(always)]
-    fn hit_classes<'a, B: Batch<'a, K>>(&mut self, s: &mut Scratch<K>, others: usize) -> (usize, usize) {
-        let (tau, mut peak) = (self.tau, self.peak);
-        let lines = &mut self.lines[..];
-        let (mut strange, mut offers) = (0, 0);
-        for q in 0..others {
-            let j = usize::from(s.others[q & IN]);
-            let (at, _) = place(s.hashes[j], lines.len());
-            let mask = u32::from(s.masks[j]);
-            let slot = mask.trailing_zeros() as usize & 15;
-            let line = &mut lines[at];
-            let class = (mask & mask.wrapping_sub(1) == 0) & !line.kept(slot);
-            let weight = if B::UNIT { 1 } else { s.weights[j] };
-            let sum = line.counts[slot]
-                .get()
-                .saturating_add(weight & 0u64.wrapping_sub(class.into()));
-            line.counts[slot] = C::new(sum);
-            s.strange[strange & IN] = j as u8;
-            strange += usize::from(!class);
-            if class & (sum > tau) {
-                peak = peak.max(sum);
-                s.others[offers & IN] = j as u8;
-                offers += 1;
+    #[allow(unsafe_code)]
+    unsafe fn hit_hot<'a, B: Batch<'a, K>>(
+        (entries, tails): (&mut [Entry<K, C>], &[u8]),
+        s: &mut Scratch,
+        batch: B,
+        (from, until): (usize, usize),
+        seed: Seed,
+    ) -> (usize, usize, Taken) {
+        let (mut rest, mut idle, mut skipped, mut sum, last) = (0, 0, 0, 0u128, entries.len() - 1);
+        for k in 0..until - from {
+            let row = batch.row(from + k);
+            let (hash, words, weight) = match batch.load(row, seed) {
+                Some(loaded) if B::UNIT || loaded.2 > 0 => loaded,
+                other => {
+                    skipped += u64::from(other.is_none());
+                    s.idle[idle & IN] = k as u8;
+                    idle += 1;
+                    continue;
+                }
+            };
+            // Stale hints are cut to some entry.
+            let number = usize::from(s.hints[Scratch::hint(hash)]).min(last);
+            // SAFETY: `last` is the number of the last entry.
+            let entry = unsafe { entries.get_unchecked_mut(number) };
+            let same = u64::from(entry.key.is(tails, words, || batch.bytes(row)));
+            // SAFETY: `rest` is at most `k`, which is less than `BLOCK` by the caller's promise.
+            unsafe {
+                *s.hashes.get_unchecked_mut(rest) = hash;
+                *s.rest.get_unchecked_mut(rest) = k as u8;
+                if !B::UNIT {
+                    *s.weights.get_unchecked_mut(rest) = weight;
+                }
             }
+            if B::UNIT {
+                entry.add(same);
+            } else {
+                entry.add(weight & 0u64.wrapping_sub(same));
+                sum += u128::from(weight);
+            }
+            rest += 1 - same as usize;
         }
-        self.peak = peak;
-        (strange, offers)
+        s.set_places(rest, idle);
+        let rows = until - from;
+        let weight = if B::UNIT { (rows - idle) as u128 } else { sum };
+        (rows - idle, rest, Taken { rows, skipped, weight })
     }
 
-    /// Draws for the `missed` rows and adds those that nothing admits to the rejects; returns how many, now first in `missed`, have
-    /// to wait.
+    /// Finds the slots of the rest. Returns how many rows have some and how many have none.
+    ///
+    /// # Safety
+    ///
+    /// The machine must have the instructions of `I`; there must be lines.
     #[inline(always)]
-    fn reject<'a, B: Batch<'a, K>>(&mut self, s: &mut Scratch<K>, missed: usize) -> usize {
-        let (start, quick, gate) = (self.rows, self.quick(), self.gate);
-        let (mut rejected, mut waiting) = (0, 0);
-        for q in 0..missed {
-            let j = s.missed[q & IN];
-            let hash = s.hashes[usize::from(j)];
-            let draw = Self::draw(hash, start.wrapping_add(j.into()));
-            let admitted = if B::UNIT {
-                draw <= quick
-            } else {
-                Self::admits(draw, s.weights[usize::from(j)], gate)
-            };
-            s.missed[waiting & IN] = j;
-            waiting += usize::from(admitted);
-            s.rejected[rejected & IN] = if B::UNIT { hash } else { j.into() };
-            rejected += usize::from(!admitted);
+    #[allow(unsafe_code)]
+    unsafe fn find<I: Isa>(lines: &[Line<C>], s: &mut Scratch, rest: usize) -> (usize, usize) {
+        let (mut hits, mut missed) = (0, 0);
+        for j in 0..rest.min(BLOCK) {
+            let (at, print) = place(s.hashes[j], lines.len());
+            // SAFETY: `place` gives a number below `lines.len()`: (x * len) >> 32 with x below 2^32.
+            let line = unsafe { lines.get_unchecked(at) };
+            // SAFETY: passed on to the caller.
+            let mask = unsafe { I::find(&line.prints, print) };
+            s.masks[j] = mask as u16;
+            s.hits[hits & IN] = j as u8;
+            hits += usize::from(mask != 0);
+            s.missed[missed & IN] = j as u8;
+            missed += usize::from(mask == 0);
         }
-        for q in 0..rejected {
-            let x = s.rejected[q & IN];
-            if B::UNIT {
-                self.rejects.add(x, 1);
+        (hits, missed)
+    }
+
+    /// Adds the hits of classes; returns how many of the hits, now first among them, may be of kept keys.
+    #[inline(always)]
+    fn hit_classes<'a, B: Batch<'a, K>>(&mut self, s: &mut Scratch, batch: B, from: usize, hits: usize) -> usize {
+        let (mut keyed, tau) = (0, self.tau);
+        for q in 0..hits.min(BLOCK) {
+            let j = usize::from(s.hits[q]);
+            let (at, _) = place(s.hashes[j], self.lines.len());
+            let line = &mut self.lines[at];
+            let mask = s.masks[j];
+            let slot = mask.trailing_zeros() as usize & 15;
+            let class = (mask & mask.wrapping_sub(1) == 0) & !line.kept(slot);
+            // All ones for a class: with this, and not with branches, since nobody can foretell them.
+            let chosen = 0u64.wrapping_sub(class.into());
+            let weight = if B::UNIT { 1 } else { s.weights[j] };
+            let sum = line.counts[slot].get().saturating_add(weight & chosen);
+            line.counts[slot] = C::new(sum);
+            s.hits[keyed & IN] = j as u8;
+            keyed += usize::from(!class);
+            if sum & chosen > tau {
+                self.peak = self.peak.max(sum);
+                self.wait(s, batch, from, j, true);
+            }
+        }
+        keyed
+    }
+
+    /// Draws for the `missed` rows and rejects those that nothing admits; returns how many, now first among them, may be admitted.
+    #[inline(always)]
+    fn reject<'a, B: Batch<'a, K>>(&mut self, s: &mut Scratch, missed: usize) -> usize {
+        let (start, quick, gate, mut waiting) = (self.rows, self.quick(), self.gate, 0);
+        let mut rejects = self.rejects.adder();
+        for q in 0..missed.min(BLOCK) {
+            let j = usize::from(s.missed[q]);
+            let hash = s.hashes[j];
+            let draw = Self::draw(hash, start.wrapping_add(s.places[j].into()));
+            let (weight, admitted) = if B::UNIT {
+                (1, draw <= quick)
             } else {
-                let j = x as usize & IN;
-                self.rejects.add(s.hashes[j], s.weights[j]);
+                (s.weights[j], Self::admits(draw, s.weights[j], gate))
+            };
+            if admitted {
+                s.missed[waiting & IN] = j as u8;
+                waiting += 1;
+            } else {
+                rejects.add(hash, weight);
             }
         }
         waiting
     }
 
-    /// A row of a long key, or one whose print is not its alone.
+    /// A row that hit the slot of a kept key, or several slots. Leaves a hint for the next of its kind.
     #[inline]
-    fn stranger<'a, B: Batch<'a, K>>(&mut self, s: &Scratch<K>, batch: &B, j: usize) {
-        let weight = if B::UNIT { 1 } else { s.weights[j] };
-        let key = Self::incoming(s, batch, j);
-        let (at, _) = place(key.hash, self.lines.len());
+    fn hit_keyed<'a, B: Batch<'a, K>>(&mut self, s: &mut Scratch, batch: B, from: usize, j: usize) {
+        let Some((key, weight)) = batch.incoming(from + usize::from(s.rest[j]), self.seed) else {
+            return;
+        };
+        let (at, print) = place(key.hash, self.lines.len());
         let line = &self.lines[at];
-        let mut mask = s.masks[j];
-        while mask != 0 {
-            let slot = mask.trailing_zeros() as usize & 15;
-            mask &= mask - 1;
-            if line.kept(slot) {
-                let entry = &mut self.entries[line.counts[slot].get() as usize];
-                if entry.key.is(&self.tails, key.words, || key.bytes) {
-                    entry.seen = C::new_wide(entry.seen().saturating_add(weight));
-                    return;
-                }
+        for slot in line.keepers(print) {
+            let number = line.counts[slot].get();
+            let entry = &mut self.entries[number as usize];
+            if entry.key.is(&self.tails, key.words, || key.bytes) {
+                entry.add(weight);
+                // Of large sketches the first 65,536 entries have hints.
+                s.hints[Scratch::hint(key.hash)] = number as u16;
+                return;
             }
         }
-        self.wait(s, batch, j, weight);
+        self.wait(s, batch, from, j, false);
     }
 
-    /// A row waits for the end of the block.
+    /// A row waits for the end of the block; `counted` if it only offers its key.
     #[cold]
     #[inline(never)]
-    fn wait<'a, B: Batch<'a, K>>(&mut self, s: &Scratch<K>, batch: &B, j: usize, weight: u64) {
-        // `rows` still names the segment's first row.
-        let at = self.rows.wrapping_add(j as u64) as u8;
-        self.pend(at, weight, Self::incoming(s, batch, j));
-    }
-
-    fn incoming<'a, B: Batch<'a, K>>(s: &Scratch<K>, batch: &B, j: usize) -> Incoming<'a, K> {
-        let words = s.words[j];
-        let bytes = if words.is_long() {
-            batch.bytes(s.rows[j] as usize)
-        } else {
-            &[]
-        };
-        Incoming {
-            hash: s.hashes[j],
-            words,
-            bytes,
+    fn wait<'a, B: Batch<'a, K>>(&mut self, s: &Scratch, batch: B, from: usize, j: usize, counted: bool) {
+        if let Some((key, weight)) = batch.incoming(from + usize::from(s.rest[j]), self.seed) {
+            // `rows` still names the segment's first row.
+            let at = self.rows.wrapping_add(s.places[j].into()) as u8;
+            self.pend(at, if counted { 0 } else { weight }, key);
         }
     }
 
     /// Adds rows with the best instructions there are, as [`segment`](Self::segment) says.
     pub fn add_segment<'a, B: Batch<'a, K>>(
         &mut self,
-        s: &mut Scratch<K>,
-        batch: &B,
+        s: &mut Scratch,
+        batch: B,
         from: usize,
         until: usize,
         path: Path,
@@ -398,7 +336,7 @@ impl<K: Key, C: Counter> Table<K, C> {
             return self.one_by_one(batch, from, until);
         }
         #[allow(unsafe_code)]
-        // SAFETY: there are entries; a path is only ever what `Path::best` found the machine to have, and the portable one
+        // SAFETY: there are entries, and a segment is within a block; a path is only ever what `Path::best` found the machine to have, and the portable one
         // needs no instructions beyond those the crate was compiled for.
         unsafe {
             match path {
@@ -411,19 +349,17 @@ impl<K: Key, C: Counter> Table<K, C> {
         }
     }
 
-    fn one_by_one<'a, B: Batch<'a, K>>(&mut self, batch: &B, from: usize, until: usize) -> Taken {
+    fn one_by_one<'a, B: Batch<'a, K>>(&mut self, batch: B, from: usize, until: usize) -> Taken {
         let mut taken = Taken {
             rows: until - from,
             ..Taken::default()
         };
         for i in from..until {
-            let row = batch.row(i);
-            match batch.load(row, self.seed) {
+            match batch.incoming(i, self.seed) {
                 None => taken.skipped += 1,
-                Some((_, _, 0)) => {}
-                Some((hash, words, weight)) => {
-                    let bytes = if words.is_long() { batch.bytes(row) } else { &[] };
-                    self.row(Incoming { hash, words, bytes }, weight);
+                Some((_, 0)) => {}
+                Some((key, weight)) => {
+                    self.row(key, weight);
                     taken.weight += u128::from(weight);
                 }
             }
@@ -436,8 +372,8 @@ impl<K: Key, C: Counter> Table<K, C> {
     #[allow(unsafe_code)]
     unsafe fn segment_avx2<'a, B: Batch<'a, K>>(
         &mut self,
-        s: &mut Scratch<K>,
-        batch: &B,
+        s: &mut Scratch,
+        batch: B,
         from: usize,
         until: usize,
     ) -> Taken {
@@ -450,8 +386,8 @@ impl<K: Key, C: Counter> Table<K, C> {
     #[allow(unsafe_code)]
     unsafe fn segment_avx512<'a, B: Batch<'a, K>>(
         &mut self,
-        s: &mut Scratch<K>,
-        batch: &B,
+        s: &mut Scratch,
+        batch: B,
         from: usize,
         until: usize,
     ) -> Taken {

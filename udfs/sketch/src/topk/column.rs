@@ -17,13 +17,14 @@ const MASKS: [[u64; 2]; INLINE + 1] = {
 };
 
 /// A column that gives keys of one type.
-pub(crate) trait Column<'a, K> {
+pub(crate) trait Column<'a, K>: Copy {
     /// The hash and the words of a row's key; `None` for a row that does not exist or points outside of its bytes.
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K)>;
     /// All bytes of a row's key, if it is long.
     fn bytes(&self, row: usize) -> &'a [u8];
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Integers<'a>(pub &'a [i64]);
 
 impl<'a> Column<'a, u64> for Integers<'a> {
@@ -57,6 +58,7 @@ impl Offset for i64 {
     }
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Strings<'a, O> {
     pub offsets: &'a [O],
     pub bytes: &'a [u8],
@@ -92,6 +94,7 @@ impl<'a, O: Offset> Column<'a, View> for Strings<'a, O> {
     }
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Views<'a> {
     pub views: &'a [u128],
     pub buffers: &'a [&'a [u8]],

@@ -82,8 +82,8 @@ impl<K: Key> Dense<K> {
     /// Adds rows of a batch from the `from`th on, up to the end of the open block; `total` holds without them.
     pub fn segment<'a, B: Batch<'a, K>>(
         &mut self,
-        scratch: &mut Scratch<K>,
-        batch: &B,
+        scratch: &mut Scratch,
+        batch: B,
         from: usize,
         total: u128,
         path: Path,

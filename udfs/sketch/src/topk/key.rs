@@ -24,8 +24,6 @@ pub(crate) trait Key: Copy + Default + PartialEq + std::fmt::Debug + 'static + S
     fn store(words: Self, bytes: &[u8], tails: &mut Vec<u8>) -> Self;
     /// Whether a stored key is the incoming one, compared in full.
     fn is<'a>(self, tails: &[u8], words: Self, bytes: impl FnOnce() -> &'a [u8]) -> bool;
-    /// Whether a stored key is the incoming one, if that is short; false for all long ones. Without branches.
-    fn is_short(self, words: Self) -> bool;
     /// Whether two stored keys are the same.
     fn same(self, tails: &[u8], other: Self, other_tails: &[u8]) -> bool;
     /// Whether incoming words are those of a long key.
@@ -66,11 +64,6 @@ impl Key for u64 {
     #[inline(always)]
     fn same(self, _: &[u8], other: u64, _: &[u8]) -> bool {
         self == other
-    }
-
-    #[inline(always)]
-    fn is_short(self, words: u64) -> bool {
-        self == words
     }
 
     #[inline(always)]
@@ -167,12 +160,6 @@ impl Key for View {
             return head | next == 0;
         }
         head == 0 && next as u32 == 0 && self.tail(tails) == other.tail(other_tails)
-    }
-
-    #[inline(always)]
-    fn is_short(self, words: View) -> bool {
-        let (head, next) = (self.0[0] ^ words.0[0], self.0[1] ^ words.0[1]);
-        (head | next == 0) & (words.length() <= INLINE)
     }
 
     #[inline(always)]

@@ -196,15 +196,15 @@ impl TopK {
     pub fn update_batch(&mut self, items: Items<'_>, rows: Rows<'_>, weights: Option<&[i64]>) {
         let TopK { head, body } = self;
         match (body, items) {
-            (Body::Integers(form), Items::Int64(values)) => form.add_rows(head, &Integers(values), rows, weights),
+            (Body::Integers(form), Items::Int64(values)) => form.add_rows(head, Integers(values), rows, weights),
             (Body::Strings(form), Items::Offsets { offsets, bytes }) => {
-                form.add_rows(head, &Strings { offsets, bytes }, rows, weights);
+                form.add_rows(head, Strings { offsets, bytes }, rows, weights);
             }
             (Body::Strings(form), Items::LargeOffsets { offsets, bytes }) => {
-                form.add_rows(head, &Strings { offsets, bytes }, rows, weights);
+                form.add_rows(head, Strings { offsets, bytes }, rows, weights);
             }
             (Body::Strings(form), Items::Views { views, buffers }) => {
-                form.add_rows(head, &Views { views, buffers }, rows, weights);
+                form.add_rows(head, Views { views, buffers }, rows, weights);
             }
             _ => head.skip(rows.len() as u64),
         }

@@ -25,28 +25,32 @@ impl<C: Counter> Rejects<C> {
         }
     }
 
-    /// Line and cells of a hash. The cells do not depend on the number of lines, so that lines can be folded.
+    /// Line and cells of a hash, of that many lines. The cells do not depend on the number of lines, so that lines can be folded.
     #[inline(always)]
-    fn cells(&self, hash: u64) -> (usize, usize, usize) {
+    fn cells(lines: usize, hash: u64) -> (usize, usize, usize) {
         let g = fold(hash ^ 0xA409_3822_299F_31D0, 0x243F_6A88_85A3_08D3);
-        let line = (((g >> 32) * self.lines.len() as u64) >> 32) as usize;
+        let line = (((g >> 32) * lines as u64) >> 32) as usize;
         (line, g as usize & (HALF - 1), HALF + (g as usize >> 8 & (HALF - 1)))
+    }
+
+    /// Adds rows one after the other.
+    #[inline(always)]
+    pub fn adder(&mut self) -> Adder<'_, C> {
+        Adder {
+            peak: self.peak,
+            lines: &mut self.lines,
+            peak_after: &mut self.peak,
+        }
     }
 
     #[inline(always)]
     pub fn add(&mut self, hash: u64, weight: u64) {
-        let (line, i, j) = self.cells(hash);
-        let cells = &mut self.lines[line];
-        let (x, y) = (cells[i].get(), cells[j].get());
-        let raised = x.min(y).saturating_add(weight);
-        cells[i] = C::new(x.max(raised));
-        cells[j] = C::new(y.max(raised));
-        self.peak = self.peak.max(raised);
+        self.adder().add(hash, weight);
     }
 
     /// An upper bound on the rejected weight of the item with this hash; `u64::MAX` when that is not known.
     pub fn get(&self, hash: u64) -> u64 {
-        let (line, i, j) = self.cells(hash);
+        let (line, i, j) = Self::cells(self.lines.len(), hash);
         let cells = &self.lines[line];
         cells[i].get().min(cells[j].get())
     }
@@ -94,5 +98,31 @@ impl<C: Counter> Rejects<C> {
             lines: self.lines.iter().map(|line| line.map(|c| D::new(c.get()))).collect(),
             peak: self.peak,
         }
+    }
+}
+
+/// Adds rows, and notes the peak at last.
+pub(crate) struct Adder<'a, C: Counter> {
+    lines: &'a mut [[C; CELLS]],
+    peak: u64,
+    peak_after: &'a mut u64,
+}
+
+impl<C: Counter> Adder<'_, C> {
+    #[inline(always)]
+    pub fn add(&mut self, hash: u64, weight: u64) {
+        let (line, i, j) = Rejects::<C>::cells(self.lines.len(), hash);
+        let cells = &mut self.lines[line];
+        let (x, y) = (cells[i].get(), cells[j].get());
+        let raised = x.min(y).saturating_add(weight);
+        cells[i] = C::new(x.max(raised));
+        cells[j] = C::new(y.max(raised));
+        self.peak = self.peak.max(raised);
+    }
+}
+
+impl<C: Counter> Drop for Adder<'_, C> {
+    fn drop(&mut self) {
+        *self.peak_after = self.peak;
     }
 }

@@ -51,26 +51,25 @@ impl<K: Key> Form<K> {
     pub fn add_rows<'a>(
         &mut self,
         head: &mut Head,
-        column: &impl Column<'a, K>,
+        column: impl Column<'a, K>,
         rows: Rows<'_>,
         weights: Option<&[i64]>,
     ) {
         match (rows, weights) {
-            (Rows::All(range), None) => self.add_batch(head, &Range(column, range)),
-            (Rows::Indices(rows), None) => self.add_batch(head, &Picked(column, rows)),
-            (rows, Some(weights)) => self.add_batch(head, &Weighed(column, rows, weights)),
+            (Rows::All(range), None) => self.add_batch(head, Range(column, range.start, range.len())),
+            (Rows::Indices(rows), None) => self.add_batch(head, Picked(column, rows)),
+            (Rows::All(range), Some(weights)) => {
+                self.add_batch(head, Weighed(Range(column, range.start, range.len()), weights));
+            }
+            (Rows::Indices(rows), Some(weights)) => self.add_batch(head, Weighed(Picked(column, rows), weights)),
         }
     }
 
-    fn add_batch<'a>(&mut self, head: &mut Head, batch: &impl Batch<'a, K>) {
+    fn add_batch<'a>(&mut self, head: &mut Head, batch: impl Batch<'a, K>) {
         let (mut i, n) = (0, batch.len());
         while i < n && (n - i < FEW || matches!(self, Form::Sparse(_))) {
-            let row = batch.row(i);
-            match batch.load(row, head.seed) {
-                Some((hash, words, weight)) => {
-                    let bytes = if words.is_long() { batch.bytes(row) } else { &[] };
-                    self.add(head, Incoming { hash, words, bytes }, weight);
-                }
+            match batch.incoming(i, head.seed) {
+                Some((key, weight)) => self.add(head, key, weight),
                 None => head.skip(1),
             }
             i += 1;
@@ -79,29 +78,31 @@ impl<K: Key> Form<K> {
             return;
         }
         if let Form::Dense(dense) = self {
-            let mut scratch = Scratch::new();
             let path = Path::best(head.path);
-            while i < n {
-                let taken = dense.segment(&mut scratch, batch, i, head.total, path);
-                i += taken.rows;
-                head.skip(taken.skipped);
-                head.total = head.total.saturating_add(taken.weight);
-            }
+            Scratch::with(|scratch| {
+                while i < n {
+                    let taken = dense.segment(scratch, batch, i, head.total, path);
+                    i += taken.rows;
+                    head.skip(taken.skipped);
+                    head.total = head.total.saturating_add(taken.weight);
+                }
+            });
         }
     }
 }
 
-/// A range of a column's rows.
-struct Range<'c, Col>(&'c Col, std::ops::Range<usize>);
+/// Rows of a column from one on.
+#[derive(Clone, Copy)]
+struct Range<Col>(Col, usize, usize);
 
-impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Range<'_, Col> {
+impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Range<Col> {
     const UNIT: bool = true;
     fn len(&self) -> usize {
-        self.1.len()
+        self.2
     }
     #[inline(always)]
     fn row(&self, i: usize) -> usize {
-        self.1.start.wrapping_add(i)
+        self.1.wrapping_add(i)
     }
     #[inline(always)]
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
@@ -117,7 +118,8 @@ impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Range<'_, Col> {
 }
 
 /// Some of a column's rows.
-struct Picked<'c, Col>(&'c Col, &'c [u32]);
+#[derive(Clone, Copy)]
+struct Picked<'c, Col>(Col, &'c [u32]);
 
 impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Picked<'_, Col> {
     const UNIT: bool = true;
@@ -142,28 +144,29 @@ impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Picked<'_, Col> {
 }
 
 /// Rows with weights, of which the negative ones do not count.
-struct Weighed<'c, Col>(&'c Col, Rows<'c>, &'c [i64]);
+#[derive(Clone, Copy)]
+struct Weighed<'c, B>(B, &'c [i64]);
 
-impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Weighed<'_, Col> {
+impl<'a, K, B: Batch<'a, K>> Batch<'a, K> for Weighed<'_, B> {
     const UNIT: bool = false;
     fn len(&self) -> usize {
-        self.1.len()
+        self.0.len()
     }
     #[inline(always)]
     fn row(&self, i: usize) -> usize {
-        self.1.at(i)
+        self.0.row(i)
     }
     #[inline(always)]
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
-        let weight = u64::try_from(*self.2.get(row)?).ok()?;
-        self.0.load(row, seed).map(|(hash, words)| (hash, words, weight))
+        let weight = u64::try_from(*self.1.get(row)?).ok()?;
+        self.0.load(row, seed).map(|(hash, words, _)| (hash, words, weight))
     }
     #[inline]
     fn bytes(&self, row: usize) -> &'a [u8] {
         self.0.bytes(row)
     }
     fn weight(&self, from: usize, until: usize) -> u64 {
-        let weight = |i| self.2.get(self.1.at(i)).map_or(0, |w| u64::try_from(*w).unwrap_or(0));
+        let weight = |i| self.1.get(self.0.row(i)).map_or(0, |w| u64::try_from(*w).unwrap_or(0));
         (from..until).fold(0, |sum, i| sum.saturating_add(weight(i)))
     }
 }
