@@ -20,6 +20,8 @@ pub(crate) trait Counter: Copy + Ord + Default + 'static + Send + Sync + std::fm
     fn get(self) -> u64;
     /// The low bits of a value that is known to fit.
     fn new(value: u64) -> Self;
+    /// The sum, or the largest number.
+    fn plus(self, other: Self) -> Self;
     fn get_wide(wide: Self::Wide) -> u64;
     fn new_wide(value: u64) -> Self::Wide;
     /// Adds what is known to fit; 64-bit counters saturate.
@@ -92,6 +94,10 @@ macro_rules! counter {
                 value as Self
             }
             #[inline(always)]
+            fn plus(self, other: $type) -> $type {
+                self.saturating_add(other)
+            }
+            #[inline(always)]
             fn get_wide(wide: $wide) -> u64 {
                 wide as u64
             }
@@ -149,17 +155,7 @@ impl<C: Counter> Line<C> {
     /// The slots that keep a key, as a mask.
     #[inline]
     pub fn keys(&self) -> u32 {
-        let mut mask = 0;
-        for (i, quad) in self.prints.chunks_exact(4).enumerate() {
-            // The lowest bits of four prints, moved side by side by one product.
-            let word = quad
-                .iter()
-                .rev()
-                .fold(0u64, |word, print| word << 16 | u64::from(*print));
-            let bits = (word & 0x0001_0001_0001_0001).wrapping_mul(0x0001_0002_0004_0008) >> 48 & 0xF;
-            mask |= (bits as u32) << (4 * i);
-        }
-        mask
+        probe::odd(&self.prints)
     }
 
     /// How many slots are kept.

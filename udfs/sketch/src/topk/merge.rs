@@ -22,20 +22,12 @@
 //! debt takes the *smaller* floor, so that adding small panes to a large sum costs what the panes hide, not what the sum does; the larger one
 //! would make it grow with the square of the number of merges (measured: 168 parts, debt 70 times as large).
 
-use super::counter::{Counter, Entry};
+use super::block::Path;
+use super::counter::{Counter, Entry, Line};
 use super::key::Key;
 use super::probe::{find, slots};
 use super::shape::{MAX_KEPT, SLOTS};
 use super::table::{Table, TooNarrow};
-
-/// A kept item of the merged table, before its line is laid out.
-#[derive(Debug, Clone, Copy)]
-struct Placed<K, C: Counter> {
-    line: u32,
-    print: u16,
-    clashed: bool,
-    entry: Entry<K, C>,
-}
 
 /// The most classes that can come to one line: two lines, and the keys that it has no room for.
 const MOST: usize = 3 * SLOTS;
@@ -48,6 +40,7 @@ struct Classes<C: Counter> {
 }
 
 impl<C: Counter> Classes<C> {
+    #[inline(always)]
     fn new() -> Self {
         Classes {
             all: [C::Packed::default(); MOST],
@@ -63,10 +56,12 @@ impl<C: Counter> Classes<C> {
         }
     }
 
-    /// The largest classes, as many as a line has slots, best first.
+    /// The classes, best first.
     ///
     /// A class goes to the place that is the number of better ones: all pairs are compared, without branches, many at a time.
+    #[inline(always)]
     fn best(&self) -> [C::Packed; MOST] {
+        #[inline(always)]
         fn ranked<const N: usize, P: Copy + Ord + Default>(all: &[P; MOST], n: usize) -> [P; MOST] {
             let mut ranks = [0u32; N];
             for x in &all[..n] {
@@ -90,6 +85,45 @@ impl<C: Counter> Classes<C> {
     }
 }
 
+/// One of the two tables at a line.
+struct Side<'a, K, C: Counter> {
+    table: &'a Table<K, C>,
+    line: &'a Line<C>,
+    /// Its kept slots.
+    keys: u32,
+    floor: u64,
+    /// The slots of its classes that went into the guess of a key that only the other side keeps.
+    taken: u32,
+}
+
+impl<'a, K: Key, C: Counter> Side<'a, K, C> {
+    #[inline(always)]
+    fn new(table: &'a Table<K, C>, at: usize) -> Self {
+        let line = &table.lines[at];
+        Side {
+            table,
+            line,
+            keys: line.keys(),
+            floor: line.floor(),
+            taken: 0,
+        }
+    }
+}
+
+/// The merged table as far as it is laid out.
+struct Merged<K, C: Counter> {
+    lines: Vec<Line<C>>,
+    entries: Vec<Entry<K, C>>,
+    clashed: Vec<u64>,
+    tails: Vec<u8>,
+    /// The prints of the entries of the line in work.
+    prints: [u16; 2 * SLOTS],
+    /// The largest of the smaller floors.
+    lost: u64,
+    peak: u64,
+    gate: u64,
+}
+
 impl<K: Key, C: Counter> Table<K, C> {
     /// Adds a table of the same shape and seed, neither with rows waiting. On error nothing has changed: widen both.
     pub fn absorb(&mut self, other: &Self, total: u128) -> Result<(), TooNarrow> {
@@ -98,188 +132,149 @@ impl<K: Key, C: Counter> Table<K, C> {
         if !C::fits(most) || !C::fits(rejects) || total > C::WIDE_MAX.into() && C::MAX < u64::MAX {
             return Err(TooNarrow);
         }
-        let mut tails = Vec::new();
-        let mut placed = self.meet_entries(other, &mut tails)?;
-        if !C::fits(placed.len() as u64) || !Self::losers_fit(&placed, most) {
-            return Err(TooNarrow);
-        }
-        let mut lost = 0;
-        let mut at = 0;
-        let mut entries = Vec::with_capacity(self.shape.room().max(placed.len()) + 1);
-        let mut clashed = vec![0u64; self.clashed.len().max(placed.len() / 64 + 1)];
-        self.peak = 0;
-        for line in 0..self.lines.len() {
-            let end = at + placed[at..].iter().take_while(|p| p.line as usize == line).count();
-            let placed = &mut placed[at..end];
-            at = end;
-            lost = lost.max(self.meet_line(other, line, placed, &tails, entries.len()));
-            for item in placed.iter().take(MAX_KEPT) {
-                clashed[entries.len() / 64] |= u64::from(item.clashed) << (entries.len() % 64);
-                entries.push(item.entry);
-            }
-        }
-        (self.entries, self.tails, self.clashed) = (entries, tails, clashed);
+        let merged = match Path::best(2) {
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code)]
+            // SAFETY: such a path is only ever what the machine was found to have.
+            Path::Avx2 | Path::Avx512 => unsafe { Merged::avx2(self, other, most)? },
+            Path::Portable => Merged::of(self, other, most)?,
+        };
+        (self.lines, self.entries, self.clashed) = (merged.lines, merged.entries, merged.clashed);
+        self.entries.shrink_to(self.shape.room().max(self.entries.len()) + 1);
+        self.tails = merged.tails;
         self.rejects.absorb(&other.rejects);
-        self.debt = self.debt.saturating_add(other.debt).saturating_add(lost);
+        self.debt = self.debt.saturating_add(other.debt).saturating_add(merged.lost);
         self.tau = self.tau.saturating_add(other.tau);
         self.rows = self.rows.wrapping_add(other.rows);
-        self.set_gate();
+        (self.peak, self.gate, self.since) = (merged.peak, merged.gate, 0);
         Ok(())
     }
+}
 
-    /// Whether the keys of crowded lines, which go back to classes of up to `most`, can be counted there.
-    fn losers_fit(placed: &[Placed<K, C>], most: u64) -> bool {
-        placed
-            .chunk_by(|a, b| a.line == b.line)
-            .filter(|line| line.len() > MAX_KEPT)
-            .all(|line| {
-                C::fits(
-                    line.iter()
-                        .fold(most, |sum, item| sum.saturating_add(item.entry.estimate())),
-                )
-            })
-    }
-
-    /// The kept items of both, in the order of lines.
-    fn meet_entries(&self, other: &Self, tails: &mut Vec<u8>) -> Result<Vec<Placed<K, C>>, TooNarrow> {
-        let mut placed = Vec::with_capacity(self.entries.len() + other.entries.len());
-        tails.reserve(self.tails.len().max(other.tails.len()));
-        for at in 0..self.lines.len() {
-            let (mine, theirs) = (self.lines[at].keys(), other.lines[at].keys());
-            if mine | theirs == 0 {
-                continue;
+impl<K: Key, C: Counter> Merged<K, C> {
+    /// Two tables, of which no class counts more than `most` in both together.
+    #[inline(always)]
+    fn of(mine: &Table<K, C>, theirs: &Table<K, C>, most: u64) -> Result<Self, TooNarrow> {
+        let entries = mine.entries.len() + theirs.entries.len();
+        let mut merged = Merged {
+            lines: Vec::with_capacity(mine.lines.len()),
+            entries: Vec::with_capacity(entries + 1),
+            clashed: vec![0; mine.clashed.len().max(entries / 64 + 1)],
+            tails: Vec::with_capacity(mine.tails.len().max(theirs.tails.len())),
+            prints: [0; 2 * SLOTS],
+            lost: 0,
+            peak: 0,
+            gate: u64::MAX,
+        };
+        for at in 0..mine.lines.len() {
+            let mut sides = [Side::new(mine, at), Side::new(theirs, at)];
+            let first = merged.entries.len();
+            let [a, b] = &mut sides;
+            for slot in slots(a.keys) {
+                merged.meet_key(a, b, slot, true, first)?;
             }
-            let (f1, f2) = (self.lines[at].floor(), other.lines[at].floor());
-            for slot in slots(mine) {
-                self.meet_entry(other, at, slot, true, [f1, f2], tails, &mut placed)?;
+            for slot in slots(b.keys) {
+                merged.meet_key(b, a, slot, false, first)?;
             }
-            for slot in slots(theirs) {
-                other.meet_entry(self, at, slot, false, [f2, f1], tails, &mut placed)?;
-            }
+            merged.meet_classes(&sides, first, most)?;
         }
-        Ok(placed)
+        Ok(merged)
     }
 
-    /// One kept item of ours, with what the other side knows of it; `first` says that this side brings what both keep, `floors` are ours
-    /// and the other's.
-    #[allow(clippy::too_many_arguments)]
-    fn meet_entry(
-        &self,
-        other: &Self,
-        at: usize,
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+    fn avx2(mine: &Table<K, C>, theirs: &Table<K, C>, most: u64) -> Result<Self, TooNarrow> {
+        Self::of(mine, theirs, most)
+    }
+
+    /// One key that `a` keeps, with what `b` knows of it; the first side brings what both keep.
+    #[inline(always)]
+    fn meet_key(
+        &mut self,
+        a: &Side<'_, K, C>,
+        b: &mut Side<'_, K, C>,
         slot: usize,
-        first: bool,
-        floors: [u64; 2],
-        tails: &mut Vec<u8>,
-        placed: &mut Vec<Placed<K, C>>,
+        is_first: bool,
+        first: usize,
     ) -> Result<(), TooNarrow> {
-        let (line, beyond) = (&self.lines[at], &other.lines[at]);
-        let number = line.counts[slot].get() as usize;
-        let (entry, print) = (self.entries[number], line.prints[slot] & !1);
-        let mut clashed = self.is_clashed(number);
-        let (mut twin, mut class, mut guesses) = (None, None, 0u64);
-        for slot in slots(find(&beyond.prints, print)) {
-            if !beyond.kept(slot) {
-                class = Some(beyond.counts[slot].get());
-                continue;
-            }
-            let n = beyond.counts[slot].get() as usize;
-            let candidate = other.entries[n];
-            if candidate.key.same(&other.tails, entry.key, &self.tails) {
-                if !first {
+        let number = a.line.counts[slot].get() as usize;
+        let (entry, print) = (a.table.entries[number], a.line.prints[slot] & !1);
+        let mut clashed = a.table.is_clashed(number);
+        let (mut twin, mut guesses) = (None, 0u64);
+        let found = find(&b.line.prints, print);
+        for slot in slots(found & b.keys) {
+            let n = b.line.counts[slot].get() as usize;
+            let candidate = b.table.entries[n];
+            if candidate.key.same(&b.table.tails, entry.key, &a.table.tails) {
+                if !is_first {
                     return Ok(());
                 }
                 twin = Some(candidate);
-                clashed |= other.is_clashed(n);
+                clashed |= b.table.is_clashed(n);
             } else {
                 guesses = guesses.saturating_add(candidate.guess.get());
                 clashed = true;
             }
         }
-        let smaller = floors[0].min(floors[1]);
+        let own = entry.guess.get();
+        let smaller = a.floor.min(b.floor);
         let (seen, guess, slack) = match twin {
             Some(twin) => {
-                let guess = [entry.guess.get(), twin.guess.get()];
-                clashed |= floors[0] > guess[0].saturating_add(smaller) && guess[1] > smaller;
-                clashed |= floors[1] > guess[1].saturating_add(smaller) && guess[0] > smaller;
-                (twin.seen(), twin.guess.get(), twin.slack.get())
+                let guess = twin.guess.get();
+                clashed |= a.floor > own.saturating_add(smaller) && guess > smaller;
+                clashed |= b.floor > guess.saturating_add(smaller) && own > smaller;
+                (twin.seen(), guess, twin.slack.get())
             }
             None => {
-                clashed |= match class {
-                    Some(count) => floors[0] > entry.guess.get().saturating_add(smaller) && count > smaller,
-                    None => floors[1] > smaller,
-                };
-                let hash = entry.key.hash(&self.tails, self.seed);
+                let hash = entry.key.hash(&a.table.tails, a.table.seed);
                 let beside = guesses
-                    .saturating_add(other.debt)
-                    .saturating_add(other.rejects.get(hash));
-                match class {
-                    Some(count) => (0, count, beside),
-                    None => (0, 0, beside.saturating_add(floors[1])),
+                    .saturating_add(b.table.debt)
+                    .saturating_add(b.table.rejects.get(hash));
+                let class = found & !b.keys;
+                if class != 0 {
+                    b.taken |= class;
+                    let count = b.line.counts[class.trailing_zeros() as usize % SLOTS].get();
+                    clashed |= a.floor > own.saturating_add(smaller) && count > smaller;
+                    (0, count, beside)
+                } else {
+                    clashed |= b.floor > smaller;
+                    (0, 0, beside.saturating_add(b.floor))
                 }
             }
         };
-        let (guess, slack) = (
-            entry.guess.get().saturating_add(guess),
-            entry.slack.get().saturating_add(slack),
-        );
-        if !C::fits(guess) || !C::fits(slack) {
+        let (guess, slack) = (own.saturating_add(guess), entry.slack.get().saturating_add(slack));
+        let number = self.entries.len();
+        if !C::fits(guess) || !C::fits(slack) || !C::fits(number as u64 + 1) {
             return Err(TooNarrow);
         }
-        let key = entry.key.moved(&self.tails, tails);
-        let entry = Entry::new(key, entry.seen().saturating_add(seen), guess, slack);
-        placed.push(Placed {
-            line: at as u32,
-            print,
-            clashed,
-            entry,
-        });
+        let key = entry.key.moved(&a.table.tails, &mut self.tails);
+        self.entries
+            .push(Entry::new(key, entry.seen().saturating_add(seen), guess, slack));
+        self.clashed[number / 64] |= u64::from(clashed) << (number % 64);
+        self.prints[(number - first) % (2 * SLOTS)] = print;
         Ok(())
     }
 
-    /// Whether a class slot on this side went into the guess of a key that only the other side keeps.
-    #[cold]
-    fn is_taken(&self, other: &Self, at: usize, print: u16) -> bool {
-        let (line, beyond) = (&self.lines[at], &other.lines[at]);
-        beyond.keepers(print).any(|slot| {
-            let key = other.entries[beyond.counts[slot].get() as usize].key;
-            !line.keepers(print).any(|s| {
-                let own = self.entries[line.counts[s].get() as usize].key;
-                own.same(&self.tails, key, &other.tails)
-            })
-        })
-    }
-
-    /// Lays out one line; its kept items, best first, get the numbers from `number` on. Returns `min(F1, F2)`.
-    fn meet_line(&mut self, other: &Self, at: usize, placed: &mut [Placed<K, C>], tails: &[u8], number: usize) -> u64 {
-        let (mine, theirs) = (&self.lines[at], &other.lines[at]);
-        let (f1, f2) = (mine.floor(), theirs.floor());
-        let (low, high) = (f1.min(f2), f1.max(f2));
-        // The classes with prints of kept items: they may be part of a guess.
-        let (mut taken, mut taken_there) = (0, 0);
-        for item in placed.iter() {
-            for slot in slots(find(&mine.prints, item.print) & !mine.keys()) {
-                taken |= u32::from(self.is_taken(other, at, item.print)) << slot;
-            }
-            for slot in slots(find(&theirs.prints, item.print) & !theirs.keys()) {
-                taken_there |= u32::from(other.is_taken(self, at, item.print)) << slot;
-            }
-        }
+    /// Lays out one line, whose kept items are the entries from the `first` on.
+    #[inline(always)]
+    fn meet_classes(&mut self, sides: &[Side<'_, K, C>; 2], first: usize, most: u64) -> Result<(), TooNarrow> {
+        let [a, b] = sides;
+        let (low, high) = (a.floor.min(b.floor), a.floor.max(b.floor));
         let mut classes = Classes::<C>::new();
-        let mut met = theirs.keys();
-        for slot in slots(!mine.keys() & 0xFFFF) {
-            let print = mine.prints[slot];
+        let mut met = b.keys;
+        for slot in slots(!a.keys & 0xFFFF) {
+            let print = a.line.prints[slot];
             if print == 0 {
                 continue;
             }
-            let found = find(&theirs.prints, print) & !theirs.keys();
+            let found = find(&b.line.prints, print) & !b.keys;
             met |= found;
-            let twin = theirs.counts[found.trailing_zeros() as usize % SLOTS].get();
-            let own = mine.counts[slot].get() & 0u64.wrapping_sub(u64::from(taken >> slot & 1 == 0));
+            let twin = b.line.counts[found.trailing_zeros() as usize % SLOTS].get();
+            let own = a.line.counts[slot].get() & 0u64.wrapping_sub(u64::from(a.taken >> slot & 1 == 0));
             let beyond = if found != 0 {
-                twin & 0u64.wrapping_sub(u64::from(found & taken_there == 0))
+                twin & 0u64.wrapping_sub(u64::from(found & b.taken == 0))
             } else if own > 0 {
-                f2 - low
+                b.floor - low
             } else {
                 0
             };
@@ -288,47 +283,81 @@ impl<K: Key, C: Counter> Table<K, C> {
                 classes.push(count, print);
             }
         }
-        for slot in slots(!met & 0xFFFF) {
-            let print = theirs.prints[slot];
-            if print != 0 && taken_there >> slot & 1 == 0 {
-                classes.push(theirs.counts[slot].get().saturating_add(f1 - low), print);
+        for slot in slots(!(met | b.taken) & 0xFFFF) {
+            let print = b.line.prints[slot];
+            if print != 0 {
+                classes.push(b.line.counts[slot].get().saturating_add(a.floor - low), print);
             }
         }
-        if placed.len() > MAX_KEPT {
-            // Too many keys for one line: the least go back to their classes.
-            placed.sort_unstable_by(|a, b| {
-                (b.entry.estimate(), a.print)
-                    .cmp(&(a.entry.estimate(), b.print))
-                    .then_with(|| a.entry.key.order(tails, b.entry.key, tails))
-            });
-            for loser in &placed[MAX_KEPT..] {
-                let estimate = loser.entry.estimate();
-                let class = classes.all[..classes.n]
-                    .iter_mut()
-                    .find(|x| C::unpack(**x).1 == loser.print);
-                match class {
-                    Some(class) => *class = C::pack(C::unpack(*class).0.saturating_add(estimate), loser.print),
-                    None if loser.clashed => classes.push(estimate.saturating_add(high), loser.print),
-                    None => classes.push(estimate.max(high), loser.print),
-                }
-            }
+        if self.entries.len() - first > MAX_KEPT {
+            self.crowd_out(&mut classes, first, high, most)?;
         }
-        let keys = placed.len().min(MAX_KEPT);
+        let keys = self.entries.len() - first;
         let (best, n) = (classes.best(), classes.n);
-        let line = &mut self.lines[at];
-        let mut peak = high;
-        for slot in 0..SLOTS - keys {
-            let (count, print) = if slot < n { C::unpack(best[slot]) } else { (high, 0) };
+        let mut line: Line<C> = (Line::BLANK)();
+        for slot in 0..keys.min(MAX_KEPT) {
+            line.prints[slot] = self.prints[slot] | 1;
+            line.counts[slot] = C::new((first + slot) as u64);
+        }
+        let mut least = high;
+        for (slot, class) in (keys..SLOTS).zip(best) {
+            let (count, print) = if slot - keys < n { C::unpack(class) } else { (high, 0) };
             let count = count.max(high);
-            peak = peak.max(count);
-            line.prints[keys + slot] = print;
-            line.counts[keys + slot] = C::new(count);
+            // They come in falling order.
+            least = count;
+            self.peak = self.peak.max(count);
+            line.prints[slot] = print;
+            line.counts[slot] = C::new(count);
         }
-        for (slot, item) in placed[..keys].iter().enumerate() {
-            line.prints[slot] = item.print | 1;
-            line.counts[slot] = C::new((number + slot) as u64);
+        self.lines.push(line);
+        self.peak = self.peak.max(high);
+        self.gate = self.gate.min(least);
+        self.lost = self.lost.max(low);
+        Ok(())
+    }
+
+    /// Too many keys for one line: the least go back to their classes.
+    #[cold]
+    #[inline(never)]
+    fn crowd_out(&mut self, classes: &mut Classes<C>, first: usize, high: u64, most: u64) -> Result<(), TooNarrow> {
+        let mut all: Vec<(Entry<K, C>, u16, bool)> = Vec::with_capacity(2 * SLOTS);
+        for number in first..self.entries.len() {
+            let bits = &mut self.clashed[number / 64];
+            let clashed = *bits >> (number % 64) & 1 == 1;
+            *bits &= !(1 << (number % 64));
+            all.push((
+                self.entries[number],
+                self.prints[(number - first) % (2 * SLOTS)],
+                clashed,
+            ));
         }
-        self.peak = self.peak.max(peak);
-        low
+        all.sort_unstable_by(|(a, x, _), (b, y, _)| {
+            (b.estimate(), x)
+                .cmp(&(a.estimate(), y))
+                .then_with(|| a.key.order(&self.tails, b.key, &self.tails))
+        });
+        // What a class may reach; checked before anything is counted.
+        let losers = &all[MAX_KEPT..];
+        let sum = |sum: u64, (loser, ..): &(Entry<K, C>, u16, bool)| sum.saturating_add(loser.estimate());
+        if !C::fits(losers.iter().fold(most, sum)) {
+            return Err(TooNarrow);
+        }
+        for (loser, print, clashed) in losers {
+            let estimate = loser.estimate();
+            let class = classes.all[..classes.n].iter_mut().find(|x| C::unpack(**x).1 == *print);
+            match class {
+                Some(class) => *class = C::pack(C::unpack(*class).0.saturating_add(estimate), *print),
+                None if *clashed => classes.push(estimate.saturating_add(high), *print),
+                None => classes.push(estimate.max(high), *print),
+            }
+        }
+        self.entries.truncate(first);
+        for (i, (entry, print, clashed)) in all.into_iter().take(MAX_KEPT).enumerate() {
+            let number = first + i;
+            self.entries.push(entry);
+            self.prints[i] = print;
+            self.clashed[number / 64] |= u64::from(clashed) << (number % 64);
+        }
+        Ok(())
     }
 }

@@ -56,6 +56,30 @@ fn scan(prints: &[u16; SLOTS], print: u16) -> u32 {
     mask
 }
 
+/// The slots with an odd print.
+#[inline(always)]
+pub(crate) fn odd(prints: &[u16; SLOTS]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::*;
+        #[allow(unsafe_code)]
+        // SAFETY: SSE2 is part of x86-64; the loads are of the 32 bytes of `prints`, and need not be aligned.
+        unsafe {
+            let halves: *const __m128i = prints.as_ptr().cast();
+            let odd = |half| _mm_srai_epi16::<15>(_mm_slli_epi16::<15>(half));
+            let (low, high) = (odd(_mm_loadu_si128(halves)), odd(_mm_loadu_si128(halves.add(1))));
+            _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        prints
+            .iter()
+            .enumerate()
+            .fold(0, |mask, (i, print)| mask | u32::from(print & 1) << i)
+    }
+}
+
 /// [`Counter::victim`](super::counter::Counter::victim) of a line of 16-bit counters, for SSE2, which has no such minimum of its own.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]

@@ -69,7 +69,7 @@ impl<C: Counter> Rejects<C> {
     pub fn absorb(&mut self, other: &Self) {
         for (mine, theirs) in self.lines.iter_mut().zip(&other.lines) {
             for (x, y) in mine.iter_mut().zip(theirs) {
-                *x = C::new(x.get().saturating_add(y.get()));
+                *x = x.plus(*y);
             }
         }
         self.peak = self.peak.saturating_add(other.peak);
