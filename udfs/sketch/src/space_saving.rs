@@ -82,6 +82,8 @@ pub struct SpaceSaving {
     skipped: u64,
     floor: u64,
     counters: Vec<Counter>,
+    /// Bytes of their keys.
+    key_bytes: usize,
     index: Index,
     /// A binary heap of counter numbers, the smallest upper bound first.
     heap: Vec<u32>,
@@ -109,6 +111,7 @@ impl SpaceSaving {
             skipped: 0,
             floor: 0,
             counters: Vec::new(),
+            key_bytes: 0,
             index: Index::default(),
             heap: Vec::new(),
             seed: Seed::new(0),
@@ -134,6 +137,7 @@ impl SpaceSaving {
             let (counters, seed) = (&self.counters, self.seed);
             self.index.remove(at, |e| seed.bytes(&counters[e as usize].key));
             let counter = &mut self.counters[at as usize];
+            self.key_bytes = self.key_bytes - counter.key.len() + item.len();
             (counter.key, counter.seen, counter.slack) = (item.into(), weight, self.floor);
             let counters = &self.counters;
             self.index.insert(at, |e| seed.bytes(&counters[e as usize].key));
@@ -379,7 +383,7 @@ impl SpaceSaving {
     /// Heap bytes held.
     pub fn size_bytes(&self) -> usize {
         self.counters.capacity() * size_of::<Counter>()
-            + self.counters.iter().map(|c| c.key.len()).sum::<usize>()
+            + self.key_bytes
             + self.heap.capacity() * size_of::<u32>()
             + self.index.size_bytes()
     }
@@ -412,6 +416,7 @@ impl SpaceSaving {
 
     fn refill(&mut self, all: Vec<(Box<[u8]>, u64, u64)>) {
         self.counters.clear();
+        self.key_bytes = 0;
         self.heap.clear();
         self.index = Index::default();
         for (key, seen, slack) in all {
@@ -422,6 +427,7 @@ impl SpaceSaving {
     fn push(&mut self, key: Box<[u8]>, seen: u64, slack: u64) {
         let at = self.counters.len() as u32;
         let place = self.heap.len() as u32;
+        self.key_bytes += key.len();
         self.counters.push(Counter {
             key,
             seen,

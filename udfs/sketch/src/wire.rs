@@ -99,6 +99,15 @@ impl<'a> Reader<'a> {
     }
 
     pub fn varint(&mut self) -> Result<u64, Error> {
+        // Most are small.
+        if let [low @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok((*low).into());
+        }
+        if let [low, high @ 1..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(low & 0x7F) | u64::from(*high) << 7);
+        }
         u64::try_from(self.varint128()?).map_err(|_| Error::Corrupt("a number is too large"))
     }
 

@@ -113,7 +113,19 @@ impl<'a> BitReader<'a> {
 
     #[inline]
     pub fn rice(&mut self, k: u32) -> Result<u64, Error> {
-        let ones = (!self.peek()).trailing_zeros();
+        let word = self.peek();
+        let ones = (!word).trailing_zeros();
+        if ones >= ESCAPE || k > 32 {
+            return self.long_rice(ones, k);
+        }
+        // All of the code is among the bits that were looked at.
+        self.skip(ones + 1 + k)?;
+        Ok(u64::from(ones) << k | (word >> (ones + 1)) & ((1 << k) - 1))
+    }
+
+    /// A code that begins with that many ones, and may be longer than one look.
+    #[cold]
+    fn long_rice(&mut self, ones: u32, k: u32) -> Result<u64, Error> {
         if ones >= ESCAPE {
             self.skip(ESCAPE)?;
             let value = self.bits(64)?;

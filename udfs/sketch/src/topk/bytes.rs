@@ -25,7 +25,7 @@
 use super::bits::{BitReader, BitWriter, parameter};
 use super::counter::{Counter, Entry, place};
 use super::form::{Dense, table};
-use super::key::{Incoming, Key};
+use super::key::Key;
 use super::shape::{MAX_KEPT, MIN_LINES, SLOTS, Shape};
 use super::sparse::Sparse;
 use super::table::{BLOCK, Pending, Table};
@@ -45,6 +45,8 @@ const CELL_K: u32 = 8;
 struct Keys {
     kind: ItemKind,
     last: Vec<u8>,
+    /// Room for the next one.
+    next: Vec<u8>,
     first: bool,
 }
 
@@ -53,6 +55,7 @@ impl Keys {
         Keys {
             kind,
             last: Vec::new(),
+            next: Vec::new(),
             first: true,
         }
     }
@@ -82,12 +85,13 @@ impl Keys {
 
     /// The next key, which must be larger than the one before.
     fn read(&mut self, r: &mut Reader<'_>) -> Result<&[u8], Error> {
-        let key = if self.kind == ItemKind::Int64 {
+        self.next.clear();
+        if self.kind == ItemKind::Int64 {
             let last = if self.first { 0 } else { number(&self.last) };
             let Some(value) = last.checked_add(r.varint()?) else {
                 return Err(Error::Corrupt("a key is too large"));
             };
-            value.to_le_bytes().to_vec()
+            self.next.extend_from_slice(&value.to_le_bytes());
         } else {
             let shared = usize::from(r.u8()?);
             let rest = r.slice()?;
@@ -97,13 +101,14 @@ impl Keys {
             if shared < 255 && self.last.get(shared).is_some_and(|b| rest.first() == Some(b)) {
                 return Err(Error::Corrupt("a key is not in its shortest form"));
             }
-            [start, rest].concat()
-        };
-        if !self.first && Self::order(self.kind, &self.last, &key).is_ge() {
+            self.next.extend_from_slice(start);
+            self.next.extend_from_slice(rest);
+        }
+        if !self.first && Self::order(self.kind, &self.last, &self.next).is_ge() {
             return Err(Error::Corrupt("keys are out of order"));
         }
         self.first = false;
-        self.last = key;
+        std::mem::swap(&mut self.last, &mut self.next);
         Ok(&self.last)
     }
 }
@@ -386,14 +391,8 @@ impl<K: Key> Table<K, u64> {
             }
             let mut keys = Keys::new(kind);
             let key = keys.read(r)?.to_vec();
-            let Incoming { hash, words, bytes } = K::incoming(self.seed, &key);
-            self.pending.push(Pending {
-                at,
-                weight: r.varint()?,
-                hash,
-                words,
-                bytes: bytes.into(),
-            });
+            let weight = r.varint()?;
+            self.pend(at, weight, K::incoming(self.seed, &key));
         }
         Ok(())
     }

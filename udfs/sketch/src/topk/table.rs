@@ -95,6 +95,8 @@ pub(crate) struct Table<K, C: Counter> {
     /// `G`: what absence from one side of a merge may hide.
     pub debt: u64,
     pub pending: Vec<Pending<K>>,
+    /// Bytes of their long keys.
+    pub pending_bytes: usize,
     /// No count of a class is larger.
     pub peak: u64,
 }
@@ -115,6 +117,7 @@ impl<K: Key, C: Counter> Table<K, C> {
             rows: 0,
             debt: 0,
             pending: Vec::new(),
+            pending_bytes: 0,
             peak: 0,
         }
     }
@@ -187,6 +190,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     }
 
     pub fn pend(&mut self, at: u8, weight: u64, key: Incoming<'_, K>) {
+        self.pending_bytes += key.bytes.len();
         self.pending.push(Pending {
             at,
             weight,
@@ -223,13 +227,14 @@ impl<K: Key, C: Counter> Table<K, C> {
                 .and_then(|()| self.replay(key, p.weight, start + u64::from(p.at)))
                 .is_err()
             {
-                pending.drain(..done);
+                self.pending_bytes -= pending.drain(..done).map(|p| p.bytes.len()).sum::<usize>();
                 self.pending = pending;
                 return Err(TooNarrow);
             }
             self.since += u64::from(p.weight > 0);
         }
         pending.clear();
+        self.pending_bytes = 0;
         if pending.capacity() > 32 {
             pending.shrink_to(16);
         }
@@ -406,10 +411,12 @@ impl<K: Key, C: Counter> Table<K, C> {
             rows: self.rows,
             debt: self.debt,
             pending: self.pending.clone(),
+            pending_bytes: self.pending_bytes,
             peak: self.peak,
         }
     }
 
+    /// Heap bytes held: a few additions, since an engine asks after every batch.
     pub fn size_bytes(&self) -> usize {
         self.lines.capacity() * size_of::<Line<C>>()
             + self.rejects.size_bytes()
@@ -417,6 +424,6 @@ impl<K: Key, C: Counter> Table<K, C> {
             + self.tails.capacity()
             + self.clashed.capacity() * 8
             + self.pending.capacity() * size_of::<Pending<K>>()
-            + self.pending.iter().map(|p| p.bytes.len()).sum::<usize>()
+            + self.pending_bytes
     }
 }
