@@ -269,7 +269,7 @@ fn a_signal_stops_an_endless_run_and_the_summary_says_so() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(
-        stderr.contains("stopped by a signal") && stderr.contains("nothing:"),
+        stderr.contains("stopped: windows that were open are not in the results") && stderr.contains("nothing:"),
         "{stderr}"
     );
 }
