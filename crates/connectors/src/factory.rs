@@ -165,7 +165,14 @@ impl SinkFactory for Factory {
             )?));
         }
         if let Some(redis) = spec.downcast_ref::<RedisTable>() {
-            return Ok(Box::new(RedisSink::open(&table.name, redis, &schema, &self.run)?));
+            let name = self.sink_name(&table.name);
+            return Ok(Box::new(RedisSink::open(
+                &table.name,
+                &name,
+                redis,
+                &schema,
+                &self.run,
+            )?));
         }
         if let Some(file) = spec.downcast_ref::<FileTable>() {
             let Role::Sink(format) = &file.role else {

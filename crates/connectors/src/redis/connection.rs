@@ -74,6 +74,15 @@ struct Marker {
     number: u64,
 }
 
+/// What is sent again after some commands failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resend {
+    /// These.
+    Failed,
+    /// All: each knows what was done before, and the server may have forgotten that.
+    All,
+}
+
 /// How long a marker outlives its last transaction, in seconds: longer than any connection is waited for.
 const MARKER_SECONDS: u64 = 86_400;
 
@@ -147,7 +156,9 @@ impl RedisConnection {
     /// Takes the marker away, so that nothing is left of a run that ended well.
     pub(super) fn done(&mut self) -> Result<(), String> {
         match self.marker.take() {
-            Some(marker) if marker.number > 0 => self.run(vec![redis::cmd("DEL").arg(marker.key).clone()]),
+            Some(marker) if marker.number > 0 => {
+                self.run(vec![redis::cmd("DEL").arg(marker.key).clone()], Resend::Failed)
+            }
             _ => Ok(()),
         }
     }
@@ -172,14 +183,17 @@ impl RedisConnection {
         Ok(())
     }
 
-    /// Sends commands until every one of them has been carried out, waiting for Redis as long as it takes. Only commands
-    /// that failed are sent again; when the connection breaks before the answers came, all of them are, unless
+    /// Sends commands until every one of them has been carried out, waiting for Redis as long as it takes. Commands that
+    /// failed are sent again; when the connection breaks before the answers came, all of them are, unless
     /// [`once`](Self::once) was asked for.
     ///
     /// # Errors
     ///
     /// When waiting cannot help: a refused login, a key of another type, a command that is not allowed.
-    pub(super) fn run(&mut self, mut commands: Vec<Cmd>) -> Result<(), String> {
+    pub(super) fn run(&mut self, mut commands: Vec<Cmd>, resend: Resend) -> Result<(), String> {
+        if commands.is_empty() {
+            return Ok(());
+        }
         if let Some(marker) = &mut self.marker {
             marker.number += 1;
         }
@@ -216,6 +230,7 @@ impl RedisConnection {
             broken = true;
             if let (None, Some(Open::Single(_)), Some(failed)) =
                 (&self.marker, &self.open, error.clone().into_server_errors())
+                && resend == Resend::Failed
             {
                 let failed: HashSet<usize> = failed.iter().map(|(place, _)| *place).collect();
                 let mut place = 0..;
@@ -274,6 +289,12 @@ impl RedisConnection {
 
     fn explain(&self, error: &RedisError) -> String {
         let codes = codes(error);
+        if codes.iter().any(|code| code == "FENCED") {
+            return format!(
+                "another run of this pipeline has taken over: Redis at {} holds rows of a later start ({error}). Nothing of this run is written any more. (If there is no other run, because its state was put back from a copy, delete the keys hh:<pipeline>:v<version>:attempt* and start again)",
+                self.shown
+            );
+        }
         let what = if codes.iter().any(|code| code == "WRONGTYPE") {
             "; the key holds another type already: choose another target.key_prefix, or delete the key"
         } else if error.kind() == ErrorKind::AuthenticationFailed
@@ -292,7 +313,8 @@ const LOGIN: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
 /// Whether waiting cannot help. A server that is loading, full (OOM), a replica for now (READONLY) or without its own
 /// replicas (NOREPLICAS) may be mended without us; a refused login, a wrong type or an unknown command may not.
 fn hopeless(error: &RedisError) -> bool {
-    let lost = |code: &String| LOGIN.contains(&code.as_str()) || code == "WRONGTYPE" || code == "ERR";
+    let lost =
+        |code: &String| LOGIN.contains(&code.as_str()) || ["WRONGTYPE", "ERR", "FENCED"].contains(&code.as_str());
     matches!(
         error.kind(),
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig

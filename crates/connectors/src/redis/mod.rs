@@ -1,12 +1,15 @@
 //! `redis`: a sink for strings, lists and hashes; the value is always the whole row as JSON, as in Arroyo.
 //!
 //! Within a run every row is written once, also when the connection breaks before the answer: strings and fields by their
-//! nature, pushes to lists by transactions that Redis numbers for us (not in a cluster). A run that starts again writes
-//! rows again: the same ones, so that strings and hashes stay right, and lists get them twice.
+//! nature, pushes to lists by transactions that Redis numbers for us (not in a cluster). Without checkpoints a run that starts
+//! again writes rows again: the same ones, so that strings and hashes stay right, and lists get them twice. With checkpoints
+//! lists get them once as well, in a cluster too, and a run that was taken for dead is fenced: see [`fence`].
 
 mod commands;
 mod connection;
+mod fence;
 mod sink;
+mod slots;
 #[cfg(test)]
 mod tests;
 

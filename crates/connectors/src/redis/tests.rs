@@ -1,5 +1,7 @@
 //! Against a real server.
 
+mod fenced;
+
 use crate::testing::{bounded, column, table};
 use crate::{Factory, RunOptions, StartTimeout};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
@@ -154,8 +156,8 @@ fn an_outage_is_waited_out_and_nothing_is_lost() {
     );
 }
 
-/// A way to a server that breaks once: when a transaction was carried out, and before its answer.
-fn losing_an_answer(to: u16) -> u16 {
+/// A way to a server that breaks once: when a request with this word was carried out, and before its answer.
+fn losing_an_answer(to: u16, word: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let lost = Arc::new(AtomicBool::new(false));
@@ -168,7 +170,7 @@ fn losing_an_answer(to: u16) -> u16 {
             std::thread::spawn(move || {
                 let mut bytes = [0; 65536];
                 while let Ok(count @ 1..) = client.read(&mut bytes) {
-                    let ends = bytes[..count].windows(4).any(|word| word == b"EXEC");
+                    let ends = bytes[..count].windows(word.len()).any(|part| part == word.as_bytes());
                     if ends && !lost.swap(true, Ordering::Relaxed) {
                         // Nobody takes the answer any more.
                         client.shutdown(Shutdown::Both).unwrap();
@@ -187,7 +189,7 @@ fn losing_an_answer(to: u16) -> u16 {
 #[test]
 fn a_lost_answer_puts_no_row_into_a_list_twice() {
     let redis = Redis::start();
-    let way = format!("redis://127.0.0.1:{}", losing_an_answer(redis.port()));
+    let way = format!("redis://127.0.0.1:{}", losing_an_answer(redis.port(), "EXEC"));
     let (run, heard) = bounded();
     let mut sink = open_at(&way, run, &[("target", "list")]).unwrap();
     for numbers in [1..3, 3..5] {
@@ -325,9 +327,8 @@ fn nobody_there_and_a_refused_login_are_clear_errors_in_time() {
     .unwrap();
 }
 
-#[test]
-fn a_cluster_takes_rows_by_their_slots() {
-    // One node that owns all slots is a cluster to its clients.
+/// One node that owns all slots is a cluster to its clients.
+fn cluster() -> Redis {
     let redis = Redis::with(&["--cluster-enabled", "yes"]);
     let mut client = client(&redis);
     redis::cmd("CLUSTER")
@@ -346,6 +347,12 @@ fn a_cluster_takes_rows_by_their_slots() {
         assert!(Instant::now() < until, "the cluster does not form");
         std::thread::sleep(Duration::from_millis(50));
     }
+    redis
+}
+
+#[test]
+fn a_cluster_takes_rows_by_their_slots() {
+    let redis = cluster();
     let url = redis.url();
     let with = [
         ("connector", "redis"),
@@ -360,7 +367,7 @@ fn a_cluster_takes_rows_by_their_slots() {
     let mut sink = SinkFactory::open(&Factory::new(bounded().0).unwrap(), Some(&table), table.schema()).unwrap();
     sink.write(&rows(&[("a", 1), ("b", 2), ("c", 3)])).unwrap();
     sink.flush().unwrap();
-    assert_eq!(client.get::<_, String>("p:c").unwrap(), r#"{"k":"c","v":3}"#);
+    assert_eq!(client(&redis).get::<_, String>("p:c").unwrap(), r#"{"k":"c","v":3}"#);
 }
 
 #[test]
