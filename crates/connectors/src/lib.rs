@@ -31,6 +31,7 @@ pub use dead_letter::DeadLetter;
 pub use factory::Factory;
 pub use kafka::CONSUMER_SETTINGS;
 pub use print::{Print, PrintFormat};
+pub use redis::Active;
 pub use run::{Attempt, Bound, MissingOffsets, Reporter, RunOptions, StartTimeout};
 
 use hitters_planner::connector::Connectors;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What a dataflow, or a part of it, has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +94,8 @@ pub struct PartitionMetrics {
     pub position: AtomicI64,
     /// Latest event time, nanoseconds.
     pub latest: AtomicI64,
+    /// True while it is read up to the end of its log.
+    pub caught_up: AtomicBool,
 }
 
 impl PartitionMetrics {
@@ -107,6 +109,7 @@ impl PartitionMetrics {
             records,
             position,
             latest,
+            caught_up: AtomicBool::new(false),
         }
     }
 }
@@ -134,6 +137,13 @@ impl Metrics {
             longest_pause: AtomicU64::new(0),
             checkpoint_bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Whether every partition is read up to the end of its log.
+    pub fn caught_up(&self) -> bool {
+        self.partitions
+            .iter()
+            .all(|partition| partition.caught_up.load(Relaxed))
     }
 
     /// How many workers there are.

@@ -170,6 +170,7 @@ impl Worker {
     /// Reads and processes one batch of each source at most, waiting up to `wait` if there is none.
     pub fn step(&mut self, now: Duration, wait: Duration) -> Result<Step, Error> {
         let mut busy = false;
+        let metrics = self.metrics.clone();
         let waiting = self.readers.iter().flatten().count().max(1) as u32;
         for source in 0..self.readers.len() {
             let Some(reader) = &mut self.readers[source] else {
@@ -180,9 +181,15 @@ impl Worker {
                     busy = true;
                     self.take_rows(source, rows, now)?;
                 }
-                Poll::CaughtUp(number) => self.note(source, number, |state| state.caught_up = true),
+                Poll::CaughtUp(number) => self.note(source, number, |state| {
+                    state.caught_up = true;
+                    metrics.partitions[state.owned.partition].caught_up.store(true, Relaxed);
+                }),
                 Poll::End(number) => {
-                    self.note(source, number, |state| state.ended = true);
+                    self.note(source, number, |state| {
+                        state.ended = true;
+                        metrics.partitions[state.owned.partition].caught_up.store(true, Relaxed);
+                    });
                     if let Some(state) = self.find(source, number) {
                         self.frontier.end(state.owned.partition);
                     }
@@ -312,6 +319,7 @@ impl Worker {
         let progress = &self.metrics.partitions[partition];
         progress.records.fetch_add(rows.records, Relaxed);
         progress.position.store(rows.next, Relaxed);
+        progress.caught_up.store(false, Relaxed);
         let mut bad = rows.bad;
         let timed = self.event_times[source].apply(partition, self.frontier.watermark(partition), rows)?;
         if !timed.rejected.is_empty() {

@@ -32,6 +32,9 @@ pub struct Cli {
 pub enum Command {
     /// Run a pipeline or a SQL file, until its input ends or you stop it.
     Run(Run),
+    /// Read a pipeline's log again as its next version, beside the one that runs, and switch readers over once it has
+    /// caught up; then go on as that version.
+    Replay(Replay),
     /// Show how far a run that keeps state is: rates, positions, its last checkpoint.
     Status(Status),
     /// Let a run that keeps state go on with another number of workers; no event is lost or counted twice.
@@ -54,7 +57,7 @@ pub enum Command {
 }
 
 /// What to work on, and what to fill into it.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Target {
     /// NAME of pipelines/NAME.toml, a pipeline file (.toml), a SQL file (.sql), or - for SQL on standard input.
     #[arg(value_name = "PIPELINE|FILE.sql|-")]
@@ -103,6 +106,25 @@ pub struct Run {
     /// How to print the rows of a bare SELECT.
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
+    /// Print the summary of the run as JSON, not as tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// NAME of pipelines/NAME.toml, or a pipeline file (.toml).
+    #[command(flatten)]
+    pub target: Target,
+    /// Where to begin in Kafka topics: earliest, or a record time (RFC 3339 or epoch milliseconds).
+    #[arg(long, value_name = "TIME", value_parser = bound, default_value = "earliest")]
+    pub from: Bound,
+    /// How many workers read and count. [default: as many as the machine has processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub parallelism: Option<u16>,
+    /// End once readers were switched over, instead of going on as the new version.
+    #[arg(long)]
+    pub bounded: bool,
     /// Print the summary of the run as JSON, not as tables.
     #[arg(long)]
     pub json: bool,

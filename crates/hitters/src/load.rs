@@ -13,6 +13,11 @@ const PIPELINES: &str = "pipelines";
 
 /// Reads the target: a pipeline file, a SQL file, SQL from standard input, or the name of a pipeline.
 pub fn load(target: &Target, files: &mut Files) -> Result<Pipeline, Failure> {
+    load_version(target, None, files)
+}
+
+/// The same, as another version than the pipeline file says.
+pub fn load_version(target: &Target, version: Option<u64>, files: &mut Files) -> Result<Pipeline, Failure> {
     let environment = |name: &str| std::env::var(name).ok();
     if target.target == "-" {
         let mut text = String::new();
@@ -35,7 +40,7 @@ pub fn load(target: &Target, files: &mut Files) -> Result<Pipeline, Failure> {
         }
     };
     if path.extension().is_some_and(|extension| extension == "toml") {
-        return Pipeline::load(&path, &target.params, &environment, files).map_err(engine::faults);
+        return Pipeline::load_version(&path, version, &target.params, &environment, files).map_err(engine::faults);
     }
     let bytes = fs::read(&path).map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
     let text = String::from_utf8(bytes).map_err(|error| {

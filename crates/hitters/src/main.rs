@@ -18,6 +18,7 @@ mod load;
 mod orders;
 mod output;
 mod progress;
+mod replay;
 mod report;
 mod run;
 mod show;
@@ -62,6 +63,7 @@ fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
         Command::Status(arguments) => orders::status(arguments, files),
         Command::Scale(arguments) => orders::scale(arguments, cli.quiet, files),
         Command::Stop(arguments) => orders::stop(arguments, cli.quiet, files),
+        Command::Replay(arguments) => replay::replay(arguments, cli.quiet, files),
         Command::Run(arguments) => run::run(arguments, cli.quiet, files),
         Command::Check(arguments) => explain::check(arguments, files),
         Command::Explain(arguments) => explain::explain(arguments, files),

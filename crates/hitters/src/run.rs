@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::load;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::replay::{self, Switch};
 use crate::show::{self, thousands};
 use crate::state::State;
 use crate::watch::{Watch, Watched};
@@ -37,19 +38,14 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
             "--limit bounds the rows that a SELECT prints, and there is none; --records bounds what is read".into(),
         ));
     }
-    let mut session = Session {
-        arguments,
-        pipeline: &pipeline,
-        quiet,
-        output: Output::default(),
-        options: job_options(arguments, &pipeline),
-        signalled: on_signal()?,
-        control: None,
-        scaled: None,
-    };
+    rounds(Session::new(arguments, &pipeline, quiet, None)?, plan)
+}
+
+/// Runs a plan, again and again with other workers if it is asked to.
+pub fn rounds(mut session: Session<'_>, plan: Plan) -> Result<(), Failure> {
     let mut plan = Some(plan);
     loop {
-        let plan = plan.take().map_or_else(|| engine::plan(&pipeline), Ok)?;
+        let plan = plan.take().map_or_else(|| engine::plan(session.pipeline), Ok)?;
         let Some((order, workers)) = session.round(plan)? else {
             return if session.signalled.load(Relaxed) {
                 Err(Failure::Stopped)
@@ -63,7 +59,7 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
 }
 
 /// What stays the same over all rounds of a run.
-struct Session<'a> {
+pub struct Session<'a> {
     arguments: &'a Run,
     pipeline: &'a Pipeline,
     quiet: bool,
@@ -74,9 +70,31 @@ struct Session<'a> {
     control: Option<Control>,
     /// The order that began this round.
     scaled: Option<Order>,
+    /// For a replay.
+    switch: Option<Switch>,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// For one run of a command.
+    pub fn new(
+        arguments: &'a Run,
+        pipeline: &'a Pipeline,
+        quiet: bool,
+        switch: Option<Switch>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            arguments,
+            pipeline,
+            quiet,
+            output: Output::default(),
+            options: job_options(arguments, pipeline),
+            signalled: on_signal()?,
+            control: None,
+            scaled: None,
+            switch,
+        })
+    }
+
     fn failed(&self, error: &hitters_dataflow::Error) -> Failure {
         Failure::Run(self.pipeline.script.mask(&error.to_string()))
     }
@@ -87,6 +105,9 @@ impl Session<'_> {
         let prints = engine::prints(&plan);
         let mut run = run_options(arguments, pipeline, &plan, &self.output)?;
         let state = State::take(arguments, pipeline)?;
+        if self.switch.is_none() && self.scaled.is_none() {
+            replay::begin(pipeline, &plan, self.quiet)?;
+        }
         run.attempt = state.as_ref().map(|state| state.attempt.clone());
         let place = state.as_ref().map(|state| state.place.clone());
         if let Some(found) = state.as_ref().and_then(State::found).filter(|_| !self.quiet) {
@@ -112,7 +133,7 @@ impl Session<'_> {
         if let Some(place) = &place {
             self.serve(place, &metrics)?;
         }
-        let order = self.watch(&job, &watch);
+        let order = self.watch(&job, &watch)?;
         let summary = job.join();
         let letters = factory.flush_dead_letters();
         let summary = summary.and_then(|summary| letters.map(|()| summary));
@@ -123,6 +144,9 @@ impl Session<'_> {
         }) = order
         {
             return Ok(order.map(|order| (order, workers)));
+        }
+        if let Some(switch) = self.switch.as_mut().filter(|_| !summary.stopped) {
+            switch.switch()?;
         }
         let report = Report {
             pipeline,
@@ -161,10 +185,10 @@ impl Session<'_> {
     }
 
     /// Shows progress until the job has ended; gives the order that ended it.
-    fn watch(&self, job: &Job, watch: &Watch<'_>) -> Option<Order> {
+    fn watch(&mut self, job: &Job, watch: &Watch<'_>) -> Result<Option<Order>, Failure> {
         let stopper = job.stopper();
         let mut progress = Progress::new(&self.pipeline.name, self.quiet);
-        let mut order = None;
+        let (mut order, mut failed) = (None, None);
         while !job.is_finished() {
             if order.is_none() {
                 order = self.control.as_ref().and_then(Control::order);
@@ -172,11 +196,15 @@ impl Session<'_> {
             if order.is_some() || self.signalled.load(Relaxed) || watch.limit_reached() || self.output.is_closed() {
                 stopper.stop();
             }
+            if let Some(Err(error)) = self.switch.as_mut().map(|switch| switch.look(job.metrics())) {
+                failed.get_or_insert(error);
+                stopper.stop();
+            }
             progress.show(job.metrics());
             std::thread::sleep(LOOK);
         }
         progress.clear();
-        order
+        failed.map_or(Ok(order), Err)
     }
 }
 

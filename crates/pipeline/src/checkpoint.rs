@@ -20,7 +20,8 @@ const KEEP: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// `storage`: a URL, or the path of a folder. A relative path is one from the pipeline file, not from the folder that the
-    /// command is run in: a run that is started elsewhere must find its state again. Default: `state/NAME-vVERSION`.
+    /// command is run in: a run that is started elsewhere must find its state again. Default: `state/NAME`. Each version of the
+    /// pipeline has a folder of its own in it, `vVERSION`, which is part of this text: a replay runs beside the version before.
     pub storage: String,
     /// Where the pipeline file says so, for an error of who opens it.
     pub place: Place,
@@ -28,6 +29,15 @@ pub struct Checkpoint {
     pub interval: Option<Duration>,
     /// `keep`: how many checkpoints are kept, the newest ones.
     pub keep: usize,
+}
+
+/// The folder of a version below a path or URL.
+fn of_version(storage: &str, version: u64) -> String {
+    let url = storage.contains("://");
+    let (path, query) = storage.split_once('?').filter(|_| url).unwrap_or((storage, ""));
+    let slash = if path.ends_with('/') { "" } else { "/" };
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{path}{slash}v{version}{mark}{query}")
 }
 
 impl Reader<'_> {
@@ -51,8 +61,9 @@ impl Reader<'_> {
         // Every key is read, so that each says what is wrong with it.
         let storage = match storage {
             Some(value) => self.storage(value),
-            None => Some(self.below(&format!("state/{name}-v{version}"))),
+            None => Some(self.below(&format!("state/{name}"))),
         };
+        let storage = storage.map(|storage| of_version(&storage, version));
         let interval = interval.map_or(Some(Some(INTERVAL)), |value| self.interval(value));
         let keep = keep.map_or(Some(KEEP), |value| {
             self.integer(value, 1..=1000)

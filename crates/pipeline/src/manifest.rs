@@ -100,6 +100,20 @@ impl Pipeline {
         environment: Environment<'_>,
         files: &mut Files,
     ) -> Result<Self, Broken> {
+        Self::load_version(path, None, overrides, environment, files)
+    }
+
+    /// The same, as another version than the file says: for a replay.
+    ///
+    /// # Errors
+    /// All faults of all these files.
+    pub fn load_version(
+        path: &Path,
+        version: Option<u64>,
+        overrides: Overrides<'_>,
+        environment: Environment<'_>,
+        files: &mut Files,
+    ) -> Result<Self, Broken> {
         let name = path.display().to_string();
         let text = read(path).map_err(|fault| Broken::from(vec![fault]))?;
         let file = files.add(name, text.as_str());
@@ -138,10 +152,10 @@ impl Pipeline {
             .map(|stem| stem.to_string_lossy().into_owned())
             .unwrap_or_default();
         let name = top.take("name").and_then(|value| reader.name(value)).unwrap_or(stem);
-        let version = top
+        let in_file = top
             .take("version")
-            .and_then(|value| reader.integer(value, 1..=u64::from(u32::MAX)))
-            .unwrap_or(1);
+            .and_then(|value| reader.integer(value, 1..=u64::from(u32::MAX)));
+        let version = version.or(in_file).unwrap_or(1);
         let settings = Settings {
             parallelism: top
                 .take("parallelism")

@@ -84,7 +84,7 @@ fn a_full_file_is_read() {
         (Some(Duration::from_secs(5)), Some(Duration::from_secs(60)))
     );
     let checkpoint = pipeline.settings.checkpoint.unwrap();
-    let state = folder.path().parent().unwrap().join("state/hush");
+    let state = folder.path().parent().unwrap().join("state/hush/v3");
     assert_eq!(checkpoint.storage, state.display().to_string());
     assert_eq!(
         (checkpoint.interval, checkpoint.keep),
@@ -204,16 +204,23 @@ fn checkpoints_have_defaults_and_stay_with_the_pipeline_file() {
     let checkpoint = checkpoint.unwrap();
     assert_eq!(
         checkpoint.storage,
-        folder.path().join("state/shop-v2").display().to_string()
+        folder.path().join("state/shop/v2").display().to_string()
     );
     assert_eq!(
         (checkpoint.interval, checkpoint.keep),
         (Some(Duration::from_secs(10)), 3)
     );
-    for url in ["s3://bucket/shop?region=eu-central-1", "file:///var/shop", "/var/shop"] {
+    for (url, place) in [
+        (
+            "s3://bucket/shop?region=eu-central-1",
+            "s3://bucket/shop/v1?region=eu-central-1",
+        ),
+        ("file:///var/shop/", "file:///var/shop/v1"),
+        ("/var/shop", "/var/shop/v1"),
+    ] {
         let toml = format!("sql = 'q.sql'\ncheckpoint = {{ storage = '{url}', interval = 'off' }}");
         let checkpoint = loaded(&toml).0.unwrap();
-        assert_eq!((checkpoint.storage.as_str(), checkpoint.interval), (url, None));
+        assert_eq!((checkpoint.storage.as_str(), checkpoint.interval), (place, None));
     }
 }
 

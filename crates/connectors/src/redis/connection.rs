@@ -3,7 +3,9 @@
 use super::Servers;
 use crate::run::Reporter;
 use redis::cluster::{ClusterClient, ClusterConnection, ClusterPipeline};
-use redis::{Client, Cmd, Connection, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline, RedisError};
+use redis::{
+    Client, Cmd, Connection, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
+};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -161,6 +163,16 @@ impl RedisConnection {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The answer to one question, on the connection that [`open`](Self::open) made.
+    pub(super) fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, String> {
+        let answer = match &mut self.open {
+            Some(Open::Single(connection)) => command.query(connection.as_mut()),
+            Some(Open::Cluster(connection)) => command.query(connection.as_mut()),
+            None => return Err(format!("Redis at {} is not connected", self.shown)),
+        };
+        answer.map_err(|error| self.explain(&error))
     }
 
     fn connect(&mut self, timeout: Duration) -> Result<(), RedisError> {

@@ -5,6 +5,7 @@
 //! again writes rows again: the same ones, so that strings and hashes stay right, and lists get them twice. With checkpoints
 //! lists get them once as well, in a cluster too, and a run that was taken for dead is fenced: see [`fence`].
 
+mod active;
 mod commands;
 mod connection;
 mod fence;
@@ -13,6 +14,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+pub use active::Active;
 pub(crate) use sink::RedisSink;
 
 use crate::format::{self, Format};

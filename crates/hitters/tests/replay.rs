@@ -1,0 +1,159 @@
+//! A second version of a pipeline is filled from the log beside the first, and readers are switched over when it has caught
+//! up: real Kafka and Redis.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use hitters_connectors::RunOptions;
+use hitters_connectors::generate::{Generate, to_topic};
+use hitters_connectors::topics::{TopicSpec, Topics};
+use hitters_tests::services::{Kafka, Redis};
+use redis::Commands;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use support::{command, run};
+
+const SQL: &str = "
+CREATE TABLE events (
+    ts BIGINT NOT NULL, item TEXT NOT NULL, category TEXT,
+    t TIMESTAMP NOT NULL GENERATED ALWAYS AS (CAST(to_timestamp_millis(ts) AS TIMESTAMP)),
+    WATERMARK FOR t AS (
+        coalesce(CAST(to_timestamp_millis(ts) AS TIMESTAMP), TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '2 seconds'
+    )
+) WITH (connector = 'kafka', type = 'source', bootstrap_servers = '${servers}', topic = 'events', format = 'json',
+        'source.offset' = 'earliest');
+CREATE TABLE windows (key TEXT NOT NULL, category TEXT, answer TEXT)
+WITH (connector = 'redis', type = 'sink', address = '${redis}', format = 'json', target = 'string',
+      'target.key_prefix' = 'hh:${pipeline}:v${version}:w:', 'target.key_column' = 'key');
+INSERT INTO windows
+SELECT concat(CAST(to_unixtime(window.start) AS TEXT), ':', coalesce(category, '')), category, answer FROM (
+    SELECT tumble(INTERVAL '5 seconds') AS window, category, approx_top_k(item, 10) AS answer FROM events GROUP BY 1, 2);
+";
+
+struct World {
+    kafka: Kafka,
+    redis: Redis,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let (kafka, redis) = (Kafka::start(), Redis::start());
+        let (servers, run) = (kafka.bootstrap_servers(), RunOptions::default());
+        let spec = TopicSpec {
+            name: "events".into(),
+            partitions: Some(4),
+            ..TopicSpec::default()
+        };
+        Topics::connect(&servers, &[], &run)
+            .unwrap()
+            .ensure(&spec, true)
+            .unwrap();
+        let options = Generate {
+            events: 200_000,
+            rate: 5000.0,
+            partitions: 4,
+            ..Generate::default()
+        };
+        to_topic(&options, &servers, "events", &[], &run, false, &mut |_| true).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("top.sql"), SQL).unwrap();
+        let world = Self { kafka, redis, folder };
+        world.pipeline(1);
+        world
+    }
+
+    /// Writes the pipeline file.
+    fn pipeline(&self, version: u64) {
+        let text = format!(
+            "sql = 'top.sql'\nversion = {version}\n[checkpoint]\nstorage = 'state'\ninterval = '200ms'\n[parameters]\nservers = '{}'\nredis = '{}'\n",
+            self.kafka.bootstrap_servers(),
+            self.redis.url()
+        );
+        fs::write(self.folder.path().join("top.toml"), text).unwrap();
+    }
+
+    fn file(&self) -> String {
+        self.folder.path().join("top.toml").display().to_string()
+    }
+
+    fn start(&self, what: &str) -> Child {
+        let log = File::create(self.folder.path().join(format!("{what}.log"))).unwrap();
+        command([what, &self.file()]).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    fn log(&self, what: &str) -> String {
+        fs::read_to_string(self.folder.path().join(format!("{what}.log"))).unwrap()
+    }
+
+    fn active(&self) -> Option<u64> {
+        let mut connection = redis::Client::open(self.redis.url()).unwrap().get_connection().unwrap();
+        connection.get("hh:top:active").unwrap()
+    }
+
+    /// Rows of a version by the rest of their key.
+    fn rows(&self, version: u64) -> BTreeMap<String, String> {
+        let mut connection = redis::Client::open(self.redis.url()).unwrap().get_connection().unwrap();
+        let prefix = format!("hh:top:v{version}:w:");
+        let keys: Vec<String> = connection.keys(format!("{prefix}*")).unwrap();
+        let row = |key: &String| (key[prefix.len()..].to_string(), connection.get(key).unwrap());
+        keys.iter().map(row).collect()
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < end, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn readers_are_switched_over_when_the_next_version_has_caught_up() {
+    let world = World::new();
+    let mut first = world.start("run");
+    until("rows of version 1", || world.rows(1).len() > 20);
+    assert_eq!(world.active(), Some(1));
+
+    let mut second = world.start("replay");
+    until("the switch", || world.active() == Some(2));
+    let rows = world.rows(2);
+    assert_eq!(rows, world.rows(1), "rows of both versions");
+    assert!(
+        world.log("replay").contains("version 2 has caught up"),
+        "{}",
+        world.log("replay")
+    );
+
+    // Both run beside each other; each has a socket of its own.
+    run(["stop", &world.file()]).well();
+    assert!(first.wait().unwrap().success());
+    world.pipeline(2);
+    run(["stop", &world.file()]).well();
+    assert!(second.wait().unwrap().success());
+
+    // As the pipeline file says now, version 2 goes on from its own state.
+    let mut third = world.start("run");
+    until("version 2 as a run", || {
+        world.log("run").contains("going on from checkpoint")
+    });
+    until("its socket", || run(["status", &world.file()]).code == Some(0));
+    run(["stop", &world.file()]).well();
+    assert!(third.wait().unwrap().success());
+    assert!(Path::new(&world.folder.path().join("state/v2/manifests")).is_dir());
+
+    // The version before says that nobody looks at it.
+    world.pipeline(1);
+    let ran = run(["run", &world.file(), "--bounded"]).well();
+    assert!(ran.stderr.contains("readers look at version 2"), "{}", ran.stderr);
+    assert_eq!(world.active(), Some(2));
+}
+
+#[test]
+fn a_pipeline_without_readers_cannot_be_replayed() {
+    run(["replay", "flights"]).fails(2, &["no readers", "version = 2"]);
+}
