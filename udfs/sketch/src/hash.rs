@@ -115,8 +115,11 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 /// A longer string gets its length and its first twelve bytes: not its whole identity, but enough to tell most apart.
 #[inline]
 pub(crate) fn view_words(bytes: &[u8]) -> [u64; 2] {
+    if bytes.len() > INLINE {
+        return [bytes.len() as u64 & 0xFFFF_FFFF | word(bytes, 0) << 32, word(bytes, 4)];
+    }
     let mut view = [0u8; 16];
-    let n = bytes.len().min(INLINE);
+    let n = bytes.len();
     view[..4].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
     view[4..4 + n].copy_from_slice(&bytes[..n]);
     let view = u128::from_le_bytes(view);

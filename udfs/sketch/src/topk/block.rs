@@ -4,6 +4,7 @@
 //!
 //! 1. *hot*: a table of *hints* says which entry most likely keeps the row's key, and a comparison in full whether it does. That adds most
 //!    rows of a skewed stream without a look at the lines, and leaves a list of the rest.
+//!    Long keys are hashed and compared in a second loop: their code would cost the short ones registers.
 //! 2. *find*: the rest look for their prints, and are sorted into hits and misses.
 //! 3. Each kind is worked off in a loop of its own: hits of classes, then those of kept keys that had no hint, then misses.
 //!
@@ -12,85 +13,12 @@
 //!
 //! What lost, on Zipf 1.1: one loop with branches for all kinds (0.6 of the speed), every row by its line (0.7).
 
-use std::cell::RefCell;
-
 use super::counter::{Counter, Entry, Line, place};
 use super::key::{Incoming, Key};
 use super::probe::Isa;
+use super::scratch::{IN, Scratch};
 use super::table::{BLOCK, Table};
 use crate::hash::Seed;
-
-const IN: usize = BLOCK - 1;
-/// Number of hints: some for each entry of a sketch of 64 KB, and a sixth of the first cache.
-const HINTS: usize = 4096;
-
-/// Room for the rows of a segment, and what was learned about hot items.
-pub(crate) struct Scratch {
-    /// By hash: the number of the entry that was hit there last.
-    hints: [u16; HINTS],
-    /// The rows that no hint led to an entry, by their number in the segment.
-    rest: [u8; BLOCK],
-    hashes: [u64; BLOCK],
-    weights: [u64; BLOCK],
-    /// How many rows that count are before each of them.
-    places: [u8; BLOCK],
-    /// The slots that have its print.
-    masks: [u16; BLOCK],
-    /// Those of them that have such slots, and those that have none.
-    hits: [u8; BLOCK],
-    missed: [u8; BLOCK],
-    /// The rows of the segment that do not count.
-    idle: [u8; BLOCK],
-}
-
-thread_local! {
-    /// One for all sketches of a thread: hints stay warm from batch to batch, and no batch pays for cleaning.
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
-}
-
-impl Scratch {
-    const fn new() -> Self {
-        Scratch {
-            hints: [0; HINTS],
-            rest: [0; BLOCK],
-            hashes: [0; BLOCK],
-            weights: [0; BLOCK],
-            places: [0; BLOCK],
-            masks: [0; BLOCK],
-            hits: [0; BLOCK],
-            missed: [0; BLOCK],
-            idle: [0; BLOCK],
-        }
-    }
-
-    /// Lends this thread's scratch.
-    pub fn with<R>(then: impl FnOnce(&mut Scratch) -> R) -> R {
-        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-            Ok(mut scratch) => then(&mut scratch),
-            Err(_) => then(&mut Scratch::new()),
-        })
-    }
-
-    /// Where the hint for a hash stands: by bits that name neither a line nor a print.
-    #[inline(always)]
-    fn hint(hash: u64) -> usize {
-        (hash >> 16) as usize & (HINTS - 1)
-    }
-
-    /// The places of the `rest`, from their numbers and those of the `idle` rows.
-    fn set_places(&mut self, rest: usize, idle: usize) {
-        self.places = self.rest;
-        if idle > 0 {
-            let mut before = 0;
-            for place in &mut self.places[..rest] {
-                while before < idle && self.idle[before] < *place {
-                    before += 1;
-                }
-                *place -= before as u8;
-            }
-        }
-    }
-}
 
 /// Rows of a column and their weights.
 pub(crate) trait Batch<'a, K>: Copy {
@@ -100,6 +28,8 @@ pub(crate) trait Batch<'a, K>: Copy {
     fn len(&self) -> usize;
     /// The number in the column of the `i`th row.
     fn row(&self, i: usize) -> usize;
+    /// The hash, the words and the weight of a row of the column that counts, if its key is short and read at once.
+    fn quick(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)>;
     /// The hash, the words and the weight of a row of the column, unless it does not count.
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)>;
     /// All bytes of a long key.
@@ -114,6 +44,16 @@ pub(crate) trait Batch<'a, K>: Copy {
         K: Key,
     {
         let row = self.row(i);
+        if let Some((hash, words, weight)) = self.quick(row, seed) {
+            return Some((
+                Incoming {
+                    hash,
+                    words,
+                    bytes: &[],
+                },
+                weight,
+            ));
+        }
         let (hash, words, weight) = self.load(row, seed)?;
         let bytes = if words.is_long() { self.bytes(row) } else { &[] };
         Some((Incoming { hash, words, bytes }, weight))
@@ -129,6 +69,17 @@ pub(crate) struct Taken {
     pub skipped: u64,
     /// The weight of the others.
     pub weight: u128,
+}
+
+/// What became of the rows that were loaded late.
+#[derive(Default)]
+struct Late {
+    /// How many rows are left in the scratch.
+    left: usize,
+    /// How many never counted, and how many of them are no rows.
+    idle: usize,
+    skipped: u64,
+    weight: u128,
 }
 
 impl<K: Key, C: Counter> Table<K, C> {
@@ -147,8 +98,13 @@ impl<K: Key, C: Counter> Table<K, C> {
         until: usize,
     ) -> Taken {
         // SAFETY: passed on to the caller.
-        let (n, rest, taken) =
-            unsafe { Self::hit_hot((&mut self.entries, &self.tails), s, batch, (from, until), self.seed) };
+        let (mut rest, unseen, sum) = unsafe { Self::hit_hot(&mut self.entries, s, batch, (from, until), self.seed) };
+        let mut late = Late::default();
+        if unseen > 0 {
+            late = self.hit_unseen(s, batch, from, (rest, unseen));
+            rest = late.left;
+        }
+        s.set_places(rest, late.idle);
         // SAFETY: passed on to the caller; a table has lines.
         let (hits, missed) = unsafe { Self::find::<I>(&self.lines, s, rest) };
         let keyed = self.hit_classes(s, batch, from, hits);
@@ -159,12 +115,19 @@ impl<K: Key, C: Counter> Table<K, C> {
         for q in 0..waiting {
             self.wait(s, batch, from, usize::from(s.missed[q & IN]), false);
         }
-        self.rows = self.rows.wrapping_add(n as u64);
-        taken
+        let rows = until - from;
+        let counted = rows - late.idle;
+        self.rows = self.rows.wrapping_add(counted as u64);
+        let weight = if B::UNIT { counted as u128 } else { sum + late.weight };
+        Taken {
+            rows,
+            skipped: late.skipped,
+            weight,
+        }
     }
 
-    /// Adds the rows whose hint is right; the rest are left in the scratch. Returns how many rows count, how many are left, and
-    /// what was taken.
+    /// Adds the rows whose hint is right; the others are left in the scratch, those that are not `quick` to load unseen. Returns how
+    /// many rows are left, how many of them are unseen, and the weight of the others.
     ///
     /// # Safety
     ///
@@ -172,29 +135,26 @@ impl<K: Key, C: Counter> Table<K, C> {
     #[inline(always)]
     #[allow(unsafe_code)]
     unsafe fn hit_hot<'a, B: Batch<'a, K>>(
-        (entries, tails): (&mut [Entry<K, C>], &[u8]),
+        entries: &mut [Entry<K, C>],
         s: &mut Scratch,
         batch: B,
         (from, until): (usize, usize),
         seed: Seed,
-    ) -> (usize, usize, Taken) {
-        let (mut rest, mut idle, mut skipped, mut sum, last) = (0, 0, 0, 0u128, entries.len() - 1);
+    ) -> (usize, usize, u128) {
+        let (mut rest, mut unseen, mut sum) = (0, 0, 0u128);
+        s.trust(entries.len());
         for k in 0..until - from {
-            let row = batch.row(from + k);
-            let (hash, words, weight) = match batch.load(row, seed) {
-                Some(loaded) if B::UNIT || loaded.2 > 0 => loaded,
-                other => {
-                    skipped += u64::from(other.is_none());
-                    s.idle[idle & IN] = k as u8;
-                    idle += 1;
-                    continue;
-                }
+            let Some((hash, words, weight)) = batch.quick(batch.row(from + k), seed) else {
+                s.unseen[unseen & IN] = rest as u8;
+                s.rest[rest & IN] = k as u8;
+                unseen += 1;
+                rest += 1;
+                continue;
             };
-            // Stale hints are cut to some entry.
-            let number = usize::from(s.hints[Scratch::hint(hash)]).min(last);
-            // SAFETY: `last` is the number of the last entry.
+            let number = s.hinted(hash);
+            // SAFETY: `trust` has seen to it that all hints are below the number of entries.
             let entry = unsafe { entries.get_unchecked_mut(number) };
-            let same = u64::from(entry.key.is(tails, words, || batch.bytes(row)));
+            let same = u64::from(entry.key.is_short(words));
             // SAFETY: `rest` is at most `k`, which is less than `BLOCK` by the caller's promise.
             unsafe {
                 *s.hashes.get_unchecked_mut(rest) = hash;
@@ -211,10 +171,45 @@ impl<K: Key, C: Counter> Table<K, C> {
             }
             rest += 1 - same as usize;
         }
-        s.set_places(rest, idle);
-        let rows = until - from;
-        let weight = if B::UNIT { (rows - idle) as u128 } else { sum };
-        (rows - idle, rest, Taken { rows, skipped, weight })
+        (rest, unseen, sum)
+    }
+
+    /// Loads the `unseen` of the rest, in order, adds those whose hint is right, and closes their gaps.
+    #[inline(never)]
+    fn hit_unseen<'a, B: Batch<'a, K>>(
+        &mut self,
+        s: &mut Scratch,
+        batch: B,
+        from: usize,
+        (rest, unseen): (usize, usize),
+    ) -> Late {
+        let mut late = Late::default();
+        for u in 0..unseen.min(BLOCK) {
+            let j = usize::from(s.unseen[u]);
+            let k = s.rest[j];
+            let loaded = batch.incoming(from + usize::from(k), self.seed);
+            late.skipped += u64::from(loaded.is_none());
+            let Some((key, weight)) = loaded.filter(|(_, weight)| *weight > 0) else {
+                s.set_idle(late.idle, j);
+                late.idle += 1;
+                continue;
+            };
+            late.weight += u128::from(weight);
+            (s.hashes[j], s.weights[j]) = (key.hash, weight);
+            let number = s.hinted(key.hash);
+            if let Some(entry) = self.entries.get_mut(number)
+                && entry.key.is(&self.tails, key.words, || key.bytes)
+            {
+                entry.add(weight);
+                s.done[j] = true;
+            }
+        }
+        for j in 0..rest.min(BLOCK) {
+            let to = late.left & IN;
+            (s.rest[to], s.hashes[to], s.weights[to]) = (s.rest[j], s.hashes[j], s.weights[j]);
+            late.left += usize::from(!std::mem::take(&mut s.done[j]));
+        }
+        late
     }
 
     /// Finds the slots of the rest. Returns how many rows have some and how many have none.
@@ -244,7 +239,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     /// Adds the hits of classes; returns how many of the hits, now first among them, may be of kept keys.
     #[inline(always)]
     fn hit_classes<'a, B: Batch<'a, K>>(&mut self, s: &mut Scratch, batch: B, from: usize, hits: usize) -> usize {
-        let (mut keyed, tau) = (0, self.tau);
+        let (mut keyed, mut offers, tau, mut peak) = (0, 0, self.tau, self.peak);
         for q in 0..hits.min(BLOCK) {
             let j = usize::from(s.hits[q]);
             let (at, _) = place(s.hashes[j], self.lines.len());
@@ -259,10 +254,13 @@ impl<K: Key, C: Counter> Table<K, C> {
             line.counts[slot] = C::new(sum);
             s.hits[keyed & IN] = j as u8;
             keyed += usize::from(!class);
-            if sum & chosen > tau {
-                self.peak = self.peak.max(sum);
-                self.wait(s, batch, from, j, true);
-            }
+            s.offers[offers & IN] = j as u8;
+            offers += usize::from(class & (sum > tau));
+            peak = peak.max(sum & chosen);
+        }
+        self.peak = peak;
+        for o in 0..offers {
+            self.wait(s, batch, from, usize::from(s.offers[o & IN]), true);
         }
         keyed
     }
@@ -304,8 +302,7 @@ impl<K: Key, C: Counter> Table<K, C> {
             let entry = &mut self.entries[number as usize];
             if entry.key.is(&self.tails, key.words, || key.bytes) {
                 entry.add(weight);
-                // Of large sketches the first 65,536 entries have hints.
-                s.hints[Scratch::hint(key.hash)] = number as u16;
+                s.learn(key.hash, number as usize);
                 return;
             }
         }

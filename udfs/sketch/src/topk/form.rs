@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::block::{Batch, Path, Scratch, Taken};
+use super::block::{Batch, Path, Taken};
 use super::key::{Incoming, Key};
+use super::scratch::Scratch;
 use super::shape::Shape;
 use super::sparse::Sparse;
 use super::table::{BLOCK, Table, TooNarrow};

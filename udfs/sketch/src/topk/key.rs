@@ -24,6 +24,8 @@ pub(crate) trait Key: Copy + Default + PartialEq + std::fmt::Debug + 'static + S
     fn store(words: Self, bytes: &[u8], tails: &mut Vec<u8>) -> Self;
     /// Whether a stored key is the incoming one, compared in full.
     fn is<'a>(self, tails: &[u8], words: Self, bytes: impl FnOnce() -> &'a [u8]) -> bool;
+    /// Whether a stored key is the incoming one, which is short. Without branches.
+    fn is_short(self, words: Self) -> bool;
     /// Whether two stored keys are the same.
     fn same(self, tails: &[u8], other: Self, other_tails: &[u8]) -> bool;
     /// Whether incoming words are those of a long key.
@@ -58,6 +60,11 @@ impl Key for u64 {
 
     #[inline(always)]
     fn is<'a>(self, _: &[u8], words: u64, _: impl FnOnce() -> &'a [u8]) -> bool {
+        self == words
+    }
+
+    #[inline(always)]
+    fn is_short(self, words: u64) -> bool {
         self == words
     }
 
@@ -151,6 +158,11 @@ impl Key for View {
             return head | next == 0;
         }
         head == 0 && next as u32 == 0 && self.ends_like(tails, bytes)
+    }
+
+    #[inline(always)]
+    fn is_short(self, words: View) -> bool {
+        (self.0[0] ^ words.0[0]) | (self.0[1] ^ words.0[1]) == 0
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! The hybrid: small, fast, mergeable, with a lower and an upper bound for every item.
 //!
 //! * `sparse`: every item exactly, while they are few; `dense` turns it into the other form.
-//! * `table`: the dense form, with the proof of its bounds. `block` is its fast path, `probe` the vector instructions of that; `entries` says
+//! * `table`: the dense form, with the proof of its bounds. `block` is its fast path, `scratch` what that writes down, `probe` the vector instructions; `entries` says
 //!   which items keep their keys, `rejects` counts the rows that found no slot, `read` is what is known about an item.
 //! * `merge`: two tables of one shape; `project`: a table in a coarser shape. Both with the proof that the bounds go along.
 //! * `bytes`: the format, over `bits`.
@@ -22,6 +22,7 @@ mod probe;
 mod project;
 mod read;
 mod rejects;
+mod scratch;
 mod shape;
 mod sparse;
 mod table;

@@ -1,10 +1,11 @@
 //! Rows coming in: one at a time, or a column's rows in segments that end where blocks end.
 
 use super::Head;
-use super::block::{Batch, Path, Scratch};
+use super::block::{Batch, Path};
 use super::column::Column;
 use super::form::Dense;
 use super::key::{Incoming, Key};
+use super::scratch::Scratch;
 use super::sparse::Sparse;
 use super::table::MAX_TAILS;
 use crate::Rows;
@@ -105,6 +106,9 @@ impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Range<Col> {
         self.1.wrapping_add(i)
     }
     #[inline(always)]
+    fn quick(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
+        self.0.quick(row, seed).map(|(hash, words)| (hash, words, 1))
+    }
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
         self.0.load(row, seed).map(|(hash, words)| (hash, words, 1))
     }
@@ -131,6 +135,9 @@ impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Picked<'_, Col> {
         self.1.get(i).map_or(usize::MAX, |row| *row as usize)
     }
     #[inline(always)]
+    fn quick(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
+        self.0.quick(row, seed).map(|(hash, words)| (hash, words, 1))
+    }
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
         self.0.load(row, seed).map(|(hash, words)| (hash, words, 1))
     }
@@ -157,6 +164,10 @@ impl<'a, K, B: Batch<'a, K>> Batch<'a, K> for Weighed<'_, B> {
         self.0.row(i)
     }
     #[inline(always)]
+    fn quick(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
+        let weight = u64::try_from(*self.1.get(row)?).ok().filter(|weight| *weight > 0)?;
+        self.0.quick(row, seed).map(|(hash, words, _)| (hash, words, weight))
+    }
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)> {
         let weight = u64::try_from(*self.1.get(row)?).ok()?;
         self.0.load(row, seed).map(|(hash, words, _)| (hash, words, weight))
