@@ -187,6 +187,7 @@ impl Job {
             keeping: keeping.as_ref().map(|keeping| Durable {
                 collect,
                 durable,
+                in_flight: false,
                 faults: keeping.checkpoints.faults.clone(),
             }),
         };

@@ -21,7 +21,8 @@ pub trait Sink: Send {
     fn flush(&mut self) -> Result<(), Error>;
     /// A barrier: all rows taken so far belong to the next checkpoint. Gives the rows (in the sink's own encoding) that
     /// are held back and not committed yet, those of earlier checkpoints that failed included; `None` if it holds
-    /// nothing back. Rows that come later belong to the checkpoint after.
+    /// nothing back. Rows that come later belong to the checkpoint after. It is known by then what became of the checkpoint
+    /// before: it was committed, or never will be.
     fn prepare(&mut self) -> Result<Option<Vec<u8>>, Error> {
         self.flush()?;
         Ok(None)

@@ -118,8 +118,11 @@ pub(crate) struct FinalThread {
 /// The way to the thread that stores checkpoints, and back.
 pub(crate) struct Durable {
     pub collect: Sender<Collected>,
-    pub durable: Receiver<Written>,
+    pub durable: Receiver<Option<Written>>,
     pub faults: Arc<dyn Faults>,
+    /// A checkpoint is with that thread. Sinks are asked for the next one after they know what became of it: what they gave
+    /// last is what a commit means.
+    pub in_flight: bool,
 }
 
 impl FinalThread {
@@ -176,7 +179,7 @@ impl FinalThread {
                     }
                 }
                 recv(durable) -> written => match written {
-                    Ok(written) => self.commit(&written)?,
+                    Ok(written) => self.settle(written)?,
                     // The thread that stores checkpoints ended, on an error that it reports.
                     Err(_) => return Ok(()),
                 },
@@ -191,6 +194,11 @@ impl FinalThread {
     /// Freezes the final tier and hands everything to the thread that stores it.
     fn collect(&mut self, workers: Vec<WorkerSnapshot>, last: bool) -> Result<(), Error> {
         let Some(keeping) = &self.keeping else { return Ok(()) };
+        if keeping.in_flight
+            && let Ok(written) = keeping.durable.recv()
+        {
+            self.settle(written)?;
+        }
         let begun = Instant::now();
         let held = self.finisher.prepare()?;
         let snapshot = Snapshot {
@@ -200,12 +208,19 @@ impl FinalThread {
             counts: self.finisher.counts(),
         };
         note_pause(&self.metrics, begun);
-        // Full or gone: only if that thread has failed, which it reports.
-        let _ = keeping.collect.send(Collected { snapshot, last });
+        if let Some(keeping) = &mut self.keeping {
+            // Full or gone: only if that thread has failed, which it reports.
+            keeping.in_flight = keeping.collect.send(Collected { snapshot, last }).is_ok();
+        }
         Ok(())
     }
 
-    fn commit(&mut self, written: &Written) -> Result<(), Error> {
+    /// What became of a checkpoint.
+    fn settle(&mut self, written: Option<Written>) -> Result<(), Error> {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.in_flight = false;
+        }
+        let Some(written) = written else { return Ok(()) };
         self.finisher.commit(&Checkpoint {
             number: written.number,
             positions: &written.positions,
@@ -228,13 +243,12 @@ impl FinalThread {
             return Ok(());
         }
         self.collect(workers, true)?;
-        // One that was on its way may come first.
         self.keeping = self.keeping.take().map(|keeping| Durable {
             collect: crossbeam_channel::bounded(0).0,
             ..keeping
         });
         while let Ok(written) = durable.recv() {
-            self.commit(&written)?;
+            self.settle(written)?;
         }
         Ok(())
     }

@@ -30,8 +30,8 @@ pub struct Checkpointer {
     pub wanted: Arc<AtomicU64>,
     /// Frozen state comes here.
     pub collected: Receiver<Collected>,
-    /// Durable checkpoints go there.
-    pub durable: Sender<Written>,
+    /// What became of each of them goes there, before the next one may be frozen: a durable checkpoint, or nothing.
+    pub durable: Sender<Option<Written>>,
     /// The sources, by table, to tell of their progress.
     pub sources: Vec<(String, Box<dyn Source>)>,
     /// Counters.
@@ -75,6 +75,8 @@ impl Checkpointer {
             Err(error @ Error::Checkpoint(_)) if !last => {
                 self.metrics.checkpoints_failed.fetch_add(1, Relaxed);
                 (self.checkpoints.report)(&format!("{error}; the run goes on and tries again"));
+                // If nobody takes it, the final tier ended on an error of its own.
+                let _ = self.durable.send(None);
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -84,7 +86,7 @@ impl Checkpointer {
         self.metrics.checkpoint_bytes.store(written.bytes, Relaxed);
         let positions = written.positions.clone();
         self.checkpoints.faults.reach(Point::Commit);
-        if self.durable.send(written).is_err() {
+        if self.durable.send(Some(written)).is_err() {
             // The final tier ended on an error of its own.
             return Ok(());
         }
