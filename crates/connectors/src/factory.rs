@@ -178,7 +178,18 @@ impl SinkFactory for Factory {
             let Role::Sink(format) = &file.role else {
                 return Err(error("the table is a source and cannot be written".into()));
             };
-            return Ok(Box::new(FileSink::create(&table.name, &file.path, format.encoder())?));
+            let path = file.path.display().to_string();
+            if self.sink_name(&path) != path {
+                return Err(error(format!(
+                    "two queries write '{path}': unite them with UNION ALL, or give each a table with a file of its own"
+                )));
+            }
+            return Ok(Box::new(FileSink::create(
+                &table.name,
+                &file.path,
+                format.encoder(),
+                self.run.attempt.is_some(),
+            )?));
         }
         if let Some(stdout) = spec.downcast_ref::<StdoutTable>() {
             return print(&table.name, stdout.format.encoder());

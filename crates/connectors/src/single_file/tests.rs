@@ -1,3 +1,7 @@
+//! Files read and written.
+
+mod recovery;
+
 use crate::testing::{bounded, column, lines, node, read_all, reader, table};
 use crate::{DeadLetter, Factory, RunOptions};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
