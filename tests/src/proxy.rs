@@ -38,6 +38,8 @@ pub struct Proxy {
 struct Shared {
     target: u16,
     faults: Mutex<VecDeque<Fault>>,
+    /// After those.
+    always: Mutex<Option<Fault>>,
     /// Both ends of all connections, to cut them.
     open: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
@@ -57,7 +59,7 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 accepting.connections.fetch_add(1, Relaxed);
-                let fault = lock(&accepting.faults).pop_front();
+                let fault = lock(&accepting.faults).pop_front().or(*lock(&accepting.always));
                 let shared = accepting.clone();
                 thread::spawn(move || shared.serve(client, fault));
             }
@@ -70,12 +72,23 @@ impl Proxy {
         self.port
     }
 
-    /// Sets what happens to the next connections, in order. Those after them are let through.
+    /// Sets what happens to the next connections, in order.
     pub fn break_next(&self, faults: impl IntoIterator<Item = Fault>) {
         *lock(&self.shared.faults) = faults.into_iter().collect();
     }
 
-    /// Faults that no connection has met yet.
+    /// Sets what happens to all connections from now on.
+    pub fn break_all(&self, fault: Fault) {
+        *lock(&self.shared.always) = Some(fault);
+    }
+
+    /// Lets all connections through from now on.
+    pub fn mend(&self) {
+        lock(&self.shared.faults).clear();
+        *lock(&self.shared.always) = None;
+    }
+
+    /// Faults of [`Proxy::break_next`] that no connection has met yet.
     pub fn left(&self) -> usize {
         lock(&self.shared.faults).len()
     }

@@ -129,7 +129,7 @@ fn a_namenode_that_is_gone_or_hangs_ends_in_an_error_within_the_limit() {
         "{error}"
     );
     let proxy = Proxy::start(cluster.port());
-    proxy.break_next([Fault::Hang; 1_000]);
+    proxy.break_all(Fault::Hang);
     let error = open(proxy.port(), "hangs", None, short, &told).unwrap_err().message;
     assert!(
         error.contains("HDFS cannot be reached (") && error.contains("no answer in time"),

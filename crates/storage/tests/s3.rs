@@ -159,7 +159,7 @@ fn an_endless_fault_ends_in_an_error_within_the_limit() {
         (Fault::Cut, "broke the connection off"),
         (Fault::Hang, "did not answer in time"),
     ] {
-        proxy.break_next([fault; 1_000]);
+        proxy.break_all(fault);
         let began = Instant::now();
         let error = store.put_new("a", b"x").unwrap_err().message;
         assert!(
@@ -273,13 +273,13 @@ fn large_objects_are_written_in_parts_and_broken_parts_again() {
             assert!(store.get(&name).unwrap().unwrap() == written, "{name}, {fault:?}");
         }
     }
-    proxy.break_next([Fault::Status(503); 10_000]);
+    proxy.break_all(Fault::Status(503));
     let error = store.put("large/never", &written).unwrap_err().message;
     assert!(
         error.contains("cannot write s3://hitters/state/large/never") && error.contains("given up"),
         "{error}"
     );
-    proxy.break_next([]);
+    proxy.mend();
     assert_eq!(store.get("large/never").unwrap(), None);
 }
 

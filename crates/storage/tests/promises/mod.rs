@@ -47,7 +47,7 @@ fn bytes_come_back_equal(store: &dyn Storage) {
 
 fn put_new_has_one_winner(store: &dyn Storage) {
     const WRITERS: usize = 8;
-    for round in 0..20 {
+    for round in 0..10 {
         let name = format!("manifests/{round:08}");
         let start = Barrier::new(WRITERS);
         let won: Vec<bool> = thread::scope(|scope| {
