@@ -1,9 +1,10 @@
 """An S3 service for tests: moto, which checks signatures and permissions, with one request at a time.
 
-    serve.py PORT KEYS [--without-conditions]
+    serve.py PORT KEYS [--without-conditions] [--tls]
 
 It has the bucket `hitters`. The file KEYS gets a line `USER KEY SECRET` for each of two users: `writer` may do everything
 with S3, `stranger` nothing. Without conditions it ignores If-None-Match and checks no signatures.
+With TLS it takes tls.crt and tls.key of its folder.
 """
 
 import io
@@ -36,7 +37,9 @@ def users():
     return lines
 
 
-def main(port, keys, conditions):
+def main(port, keys, options):
+    conditions = "--without-conditions" not in options
+    tls = ("tls.crt", "tls.key") if "--tls" in options else None
     s3_backends[ACCOUNT]["aws"].create_bucket("hitters", REGION)
     with open(keys + ".new", "w") as file:
         file.writelines(users())
@@ -58,7 +61,7 @@ def main(port, keys, conditions):
         with lock:
             return list(app(environment, start))
 
-    run_simple("127.0.0.1", port, one_at_a_time, threaded=True, request_handler=MotoRequestHandler)
+    run_simple("127.0.0.1", port, one_at_a_time, threaded=True, request_handler=MotoRequestHandler, ssl_context=tls)
 
 
-main(int(sys.argv[1]), sys.argv[2], "--without-conditions" not in sys.argv)
+main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -167,6 +167,27 @@ fn a_run_goes_on_while_s3_is_away_and_keeps_its_state_again_after() {
 
 #[cfg(feature = "s3")]
 #[test]
+fn the_way_to_s3_is_safe_by_tls() {
+    let service = services::S3::start_with_tls();
+    let url = format!(
+        "s3://hitters/numbers?region=us-east-1&endpoint=https://127.0.0.1:{}",
+        service.port()
+    );
+    let mut pipeline = Pipeline::new(&url, service.credentials("writer"));
+    let status = pipeline.start("first").wait().unwrap();
+    assert_eq!(status.code(), Some(1), "{}", pipeline.log("first"));
+    let log = pipeline.log("first");
+    assert!(
+        log.contains("is not trusted; name a file") && !log.contains("trying again"),
+        "{log}"
+    );
+    let certificate = service.certificate().display().to_string();
+    pipeline.environment.push(("SSL_CERT_FILE".into(), certificate));
+    pipeline.goes_on_after_kills();
+}
+
+#[cfg(feature = "s3")]
+#[test]
 fn credentials_that_are_refused_end_a_run_at_once() {
     let service = services::S3::start();
     let pipeline = Pipeline::new(&s3(service.port()), service.credentials("stranger"));

@@ -51,8 +51,9 @@ impl Patience {
         mut once: impl AsyncFnMut() -> Result<T, Fault>,
     ) -> Result<T, StorageError> {
         let began = Instant::now();
-        let mut pause = self.pause;
-        for tries in 1_u32.. {
+        let (mut pause, mut tries) = (self.pause, 0_u64);
+        loop {
+            tries += 1;
             let fault = match once().await {
                 Ok(answer) => {
                     if tries > 1 {
@@ -80,8 +81,6 @@ impl Patience {
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(self.longest);
         }
-        // Four billion tries do not fit into any limit.
-        Err(StorageError::new(format!("cannot {what}")))
     }
 }
 

@@ -257,7 +257,7 @@ fn one_writer_wins_though_answers_are_lost() {
 }
 
 #[test]
-fn large_objects_are_written_in_parts_and_broken_parts_again() {
+fn large_objects_go_in_parts_and_broken_parts_again() {
     let given = Given::service();
     let proxy = given.proxy();
     let store = given.open(proxy.port(), "state");
@@ -270,7 +270,10 @@ fn large_objects_are_written_in_parts_and_broken_parts_again() {
             proxy.break_next(through.chain([fault]));
             store.put(&name, &written).unwrap();
             assert_eq!(proxy.left(), 0);
+            // Its three parts are read, each broken once too.
+            proxy.break_next(std::iter::repeat_n(Fault::Pass, broken % 3).chain([fault]));
             assert!(store.get(&name).unwrap().unwrap() == written, "{name}, {fault:?}");
+            assert_eq!(proxy.left(), 0);
         }
     }
     proxy.break_all(Fault::Status(503));

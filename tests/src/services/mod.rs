@@ -29,6 +29,35 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
+/// Makes `tls.key` and `tls.crt` in a folder: a certificate for 127.0.0.1 that nobody has signed.
+fn certificate(folder: &Path) {
+    let mut openssl = Command::new("openssl");
+    openssl.current_dir(folder);
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=hitters-tests",
+    ]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        "tls.key",
+        "-out",
+        "tls.crt",
+    ]);
+    let made = openssl
+        .output()
+        .expect("openssl makes certificates; `make test` installs it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 /// A folder that scripts/services.sh leaves, with this file in it: `variable` names it, or it has this name in the cache.
 fn cached(variable: &str, name: &str, file: &str) -> PathBuf {
     let cache = || {

@@ -1,6 +1,6 @@
 //! A Redis server that keeps nothing on disk, unless it is asked to.
 
-use super::{Process, free_port};
+use super::{Process, certificate, free_port};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -44,31 +44,7 @@ impl Redis {
     fn launch(arguments: &[&str], tls: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Redis");
         if tls {
-            let mut openssl = Command::new("openssl");
-            openssl.current_dir(folder.path());
-            openssl.args([
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                "/CN=hitters-tests",
-            ]);
-            openssl.args([
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-                "-keyout",
-                "tls.key",
-                "-out",
-                "tls.crt",
-            ]);
-            let made = openssl
-                .output()
-                .expect("openssl makes certificates; `make test` installs it");
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            certificate(folder.path());
         }
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
         let mut redis = Self {

@@ -1,8 +1,8 @@
 //! An S3 service: moto (`tests/s3/serve.py`), which keeps everything in memory and checks signatures and permissions.
 
-use super::{Process, cached, free_port};
+use super::{Process, cached, certificate, free_port};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -11,7 +11,7 @@ pub struct S3 {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
-    conditions: bool,
+    options: &'static [&'static str],
 }
 
 impl S3 {
@@ -20,21 +20,27 @@ impl S3 {
 
     /// Starts a service.
     pub fn start() -> Self {
-        Self::launch(true)
+        Self::launch(&[])
     }
 
     /// Starts a service as older ones are: it ignores `If-None-Match`. (It checks no signatures, since they cover the header.)
     pub fn start_without_conditions() -> Self {
-        Self::launch(false)
+        Self::launch(&["--without-conditions"])
     }
 
-    fn launch(conditions: bool) -> Self {
+    /// Starts a service that speaks TLS, by the certificate at [`S3::certificate`], which nobody has signed.
+    pub fn start_with_tls() -> Self {
+        Self::launch(&["--tls"])
+    }
+
+    fn launch(options: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for S3");
+        certificate(folder.path());
         let mut s3 = Self {
             process: None,
             folder,
             port: free_port(),
-            conditions,
+            options,
         };
         s3.start_again();
         s3
@@ -58,6 +64,11 @@ impl S3 {
             .to_vec()
     }
 
+    /// The certificate of a service with TLS.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("tls.crt")
+    }
+
     /// Kills the service, and with it all that it holds.
     pub fn stop(&mut self) {
         self.process = None;
@@ -72,7 +83,8 @@ impl S3 {
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("s3/serve.py"))
             .arg(self.port.to_string())
             .arg(self.keys())
-            .args((!self.conditions).then_some("--without-conditions"));
+            .args(self.options)
+            .current_dir(self.folder.path());
         let (port, log) = (self.port, self.folder.path().join("s3.log"));
         let ready = move || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
         self.process = Some(Process::start("the S3 service", &mut server, &log, ready));
@@ -88,7 +100,7 @@ impl S3 {
         self.process.iter().for_each(|process| process.signal("CONT"));
     }
 
-    fn keys(&self) -> std::path::PathBuf {
+    fn keys(&self) -> PathBuf {
         self.folder.path().join("keys")
     }
 }

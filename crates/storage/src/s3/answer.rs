@@ -145,6 +145,8 @@ pub enum Cause {
     Missing,
     /// There is an object of the name already.
     Exists,
+    /// The object has no such bytes: it is empty.
+    Empty,
     /// Another try may succeed. `undone`: it is certain that the request changed nothing.
     Passing { text: String, undone: bool },
     /// Another try fails too.
@@ -163,6 +165,10 @@ pub fn cause(error: &object_store::Error, location: &S3Location) -> Cause {
         next = error.source();
     }
     match transport.map(|error| (error.kind(), deepest(error))) {
+        Some((_, text)) if text.contains("certificate") => Cause::Lasting(format!(
+            "the certificate of {} is not trusted; name a file with that of its authority in SSL_CERT_FILE ({text})",
+            service(location)
+        )),
         Some((HttpErrorKind::Connect, text)) => Cause::Passing {
             text: format!("{} cannot be reached ({text})", service(location)),
             undone: true,
@@ -202,6 +208,7 @@ fn answered(answer: &Answer, location: &S3Location) -> Cause {
         )),
         (404, _) => Cause::Missing,
         (412, _) => Cause::Exists,
+        (416, _) => Cause::Empty,
         (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "AuthFailure") => {
             lasting("the credentials are refused; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN")
         }

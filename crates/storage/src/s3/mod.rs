@@ -5,8 +5,8 @@
 //! not know the condition and ignores it would let two runs write one state, so the first object that is new is put a second
 //! time, which must be refused.
 //!
-//! Objects above [`PART`] are written in parts, so that a broken connection costs a part and not the whole; the service shows
-//! them when they are complete. Parts of a run that was killed are not seen by anyone, but kept by the service: a lifecycle
+//! Objects above [`PART`] are written and read in parts, so that a broken connection costs a part and not the whole; the service
+//! shows them when they are complete. Parts of a run that was killed are not seen by anyone, but kept by the service: a lifecycle
 //! rule of the bucket (`AbortIncompleteMultipartUpload`) removes them.
 //!
 //! Every try is `object_store`'s without retries of its own; [`Patience`] asks again, and tells the user.
@@ -25,8 +25,8 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, RetryConfig,
+    Attribute, Attributes, ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
 };
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -35,7 +35,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
-/// Size of a part, and of the largest object that is written at once, in bytes. S3 wants 5 MiB at least, and takes 10,000
+/// Size of a part, and of the largest object that is written or read at once, in bytes. One takes [`Patience::answer`] at most,
+/// so the way to the service must carry 280 kB/s. S3 wants 5 MiB at least, and takes 10,000
 /// parts: objects of up to 80 GiB.
 const PART: usize = 8 << 20;
 
@@ -154,12 +155,14 @@ impl S3 {
         cause(error, &self.location)
     }
 
-    /// A fault of a request that neither [`Cause::Missing`] nor [`Cause::Exists`] answers.
+    /// A fault of a request that is not answered by what is there.
     fn fault(&self, error: &object_store::Error) -> Fault {
         match self.cause(error) {
             Cause::Passing { text, .. } => Fault::Passing(text),
             Cause::Lasting(text) => Fault::Lasting(text),
-            Cause::Missing | Cause::Exists => Fault::Lasting(format!("an answer without sense ({error})")),
+            Cause::Missing | Cause::Exists | Cause::Empty => {
+                Fault::Lasting(format!("an answer without sense ({error})"))
+            }
         }
     }
 
@@ -220,6 +223,35 @@ impl S3 {
         })?;
         self.refuses.store(true, Relaxed);
         Ok(())
+    }
+
+    /// Reads a part of an object and the size of the whole. `None` if there is no such object.
+    async fn read_part(&self, path: &Path, from: u64) -> Result<Option<(Bytes, u64)>, Fault> {
+        let read = async |range| {
+            let got = self
+                .store
+                .get_opts(
+                    path,
+                    GetOptions {
+                        range,
+                        ..GetOptions::default()
+                    },
+                )
+                .await?;
+            let size = got.meta.size;
+            Ok::<_, object_store::Error>((got.bytes().await?, size))
+        };
+        let mut got = read(Some(GetRange::Bounded(from..from + PART as u64))).await;
+        if got.as_ref().is_err_and(|error| self.cause(error) == Cause::Empty) {
+            got = read(None).await;
+        }
+        match got {
+            Ok(got) => Ok(Some(got)),
+            Err(error) => match self.cause(&error) {
+                Cause::Missing => Ok(None),
+                _ => Err(self.fault(&error)),
+            },
+        }
     }
 
     /// Writes an object in parts.
@@ -327,15 +359,30 @@ impl Storage for S3 {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
         name::check(name)?;
         let path = self.path(name)?;
-        self.ask("read", name, async || {
-            let read = async { self.store.get(&path).await?.bytes().await };
-            match read.await {
-                Ok(bytes) => Ok(Some(Vec::from(bytes))),
-                Err(error) => match self.cause(&error) {
-                    Cause::Missing => Ok(None),
-                    _ => Err(self.fault(&error)),
-                },
+        let what = format!("read {}/{name}", self.describe());
+        let ask = |from: u64| {
+            let (path, what) = (&path, &what);
+            async move {
+                self.patience
+                    .ask(&self.report, what, async || self.read_part(path, from).await)
+                    .await
             }
+        };
+        self.runtime.block_on(async {
+            let Some((first, size)) = ask(0).await? else {
+                return Ok(None);
+            };
+            let mut bytes = Vec::from(first);
+            let rest = stream::iter((PART as u64..size).step_by(PART))
+                .map(ask)
+                .buffered(PARTS_AT_ONCE);
+            let rest: Option<Vec<_>> = rest.try_collect::<Vec<_>>().await?.into_iter().collect();
+            // Deleted while it was read: as if it had been before.
+            let Some(rest) = rest else { return Ok(None) };
+            for (part, _) in rest {
+                bytes.extend_from_slice(&part);
+            }
+            Ok(Some(bytes))
         })
     }
 
