@@ -8,6 +8,7 @@
 use crate::Error;
 use crate::batch::record_batch;
 use crate::expr::{evaluate, evaluate_predicate};
+use crate::key_log::KeyLog;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
@@ -88,6 +89,14 @@ impl Grouping {
     /// The schema of a partial.
     pub fn partial_schema(&self) -> &SchemaRef {
         &self.partial
+    }
+
+    /// The key columns of no groups.
+    fn no_keys(&self) -> Vec<ArrayRef> {
+        let fields = self.key_schema.fields().iter();
+        fields
+            .map(|field| arrow::array::new_empty_array(field.data_type()))
+            .collect()
     }
 
     /// How many columns of a partial are keys.
@@ -175,9 +184,20 @@ pub struct GroupTable {
     times: Vec<(i64, i64)>,
     groups: usize,
     ids: Vec<usize>,
+    /// For tables that are frozen.
+    log: Option<KeyLog>,
 }
 
 impl GroupTable {
+    /// An empty table that can be frozen without a long pause.
+    pub fn to_freeze(grouping: Arc<Grouping>) -> Result<Self, Error> {
+        let log = (!grouping.keys.is_empty()).then(KeyLog::default);
+        Ok(Self {
+            log,
+            ..Self::new(grouping)?
+        })
+    }
+
     /// An empty table.
     pub fn new(grouping: Arc<Grouping>) -> Result<Self, Error> {
         let keys = if grouping.keys.is_empty() {
@@ -193,6 +213,7 @@ impl GroupTable {
             times: Vec::new(),
             groups: 0,
             ids: Vec::new(),
+            log: None,
         })
     }
 
@@ -254,15 +275,24 @@ impl GroupTable {
         partial(&self.grouping, columns, groups)
     }
 
-    /// A copy of everything, with the table as it was. Sketches are shared until they change, which costs a pointer each;
-    /// keys and the states of other aggregates are given away by their owners and have to be put back.
+    /// A copy of everything, with the table as it was. Sketches are shared until they change, which costs a pointer each, and
+    /// keys are shared if the table was made [`to_freeze`](Self::to_freeze). The states of other aggregates are given away by
+    /// their owners and have to be put back.
     pub fn freeze(&mut self) -> Result<FrozenPartial, Error> {
         let groups = self.groups;
-        let mut columns = self.take_keys()?;
-        if groups > 0 {
-            self.intern(&columns, groups)?;
-        }
-        columns.extend(self.time_columns());
+        let keys = match &self.log {
+            Some(log) => FrozenKeys::Logged(log.clone()),
+            None => {
+                let keys = self.take_keys()?;
+                if groups > 0 {
+                    self.intern(&keys, groups)?;
+                }
+                FrozenKeys::Copied(keys)
+            }
+        };
+        self.ids.clear();
+        self.ids.extend(0..groups);
+        let times = self.time_columns();
         let mut states = Vec::with_capacity(self.accumulators.len());
         for accumulator in &mut self.accumulators {
             states.push(match freeze(accumulator.as_ref()) {
@@ -276,7 +306,8 @@ impl GroupTable {
         }
         Ok(FrozenPartial {
             grouping: self.grouping.clone(),
-            columns,
+            keys,
+            times,
             states,
             groups,
         })
@@ -299,7 +330,11 @@ impl GroupTable {
     pub fn size(&self) -> usize {
         let keys = self.keys.as_ref().map_or(0, |keys| keys.size());
         let accumulators: usize = self.accumulators.iter().map(|a| a.size()).sum();
-        keys + accumulators + self.times.capacity() * size_of::<(i64, i64)>() + self.ids.capacity() * size_of::<usize>()
+        let log = self.log.as_ref().map_or(0, KeyLog::size);
+        keys + log
+            + accumulators
+            + self.times.capacity() * size_of::<(i64, i64)>()
+            + self.ids.capacity() * size_of::<usize>()
     }
 
     /// Finds or makes the group of each row, into `self.ids`.
@@ -308,6 +343,9 @@ impl GroupTable {
             Some(values) => {
                 values.intern(keys, &mut self.ids)?;
                 self.groups = values.len();
+                if let Some(log) = &mut self.log {
+                    log.add(keys, &self.ids, self.groups)?;
+                }
             }
             None => {
                 self.ids.clear();
@@ -319,15 +357,12 @@ impl GroupTable {
     }
 
     fn take_keys(&mut self) -> Result<Vec<ArrayRef>, Error> {
+        if let Some(log) = &mut self.log {
+            log.clear();
+        }
         match &mut self.keys {
             Some(values) if self.groups > 0 => Ok(values.emit(EmitTo::All)?),
-            _ => Ok(self
-                .grouping
-                .key_schema
-                .fields()
-                .iter()
-                .map(|f| arrow::array::new_empty_array(f.data_type()))
-                .collect()),
+            _ => Ok(self.grouping.no_keys()),
         }
     }
 
@@ -352,9 +387,15 @@ impl GroupTable {
 /// What [`GroupTable::freeze`] copied. It becomes a partial on whatever thread has the time.
 pub struct FrozenPartial {
     grouping: Arc<Grouping>,
-    columns: Vec<ArrayRef>,
+    keys: FrozenKeys,
+    times: Vec<ArrayRef>,
     states: Vec<States>,
     groups: usize,
+}
+
+enum FrozenKeys {
+    Logged(KeyLog),
+    Copied(Vec<ArrayRef>),
 }
 
 enum States {
@@ -365,7 +406,11 @@ enum States {
 impl FrozenPartial {
     /// The partial that [`GroupTable::take_partial`] would have given.
     pub fn into_partial(self) -> Result<RecordBatch, Error> {
-        let mut columns = self.columns;
+        let mut columns = match self.keys {
+            FrozenKeys::Copied(keys) => keys,
+            FrozenKeys::Logged(log) => log.columns()?.unwrap_or_else(|| self.grouping.no_keys()),
+        };
+        columns.extend(self.times);
         for states in self.states {
             columns.extend(match states {
                 States::Shared(frozen) => frozen.states(),

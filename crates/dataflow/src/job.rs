@@ -158,6 +158,7 @@ impl Job {
             let shared_parts = (graph.clone(), frontier.clone(), metrics.clone());
             let mut worker = Worker::new(number, shared_parts, patience, mine, readers, &owned, clock.now());
             if let Some(keeping) = &keeping {
+                worker.to_freeze();
                 worker.load(&keeping.restored.state, workers)?;
             }
             running.push(WorkerThread {

@@ -8,7 +8,7 @@
 //! | `source`, `sink`, `clock` | what the engine needs of the world, as traits |
 //! | `batch`, `expr`, `unnest`, `stateless` | rows, and steps that look at each row alone |
 //! | `event_time`, `frontier` | event time of rows, watermarks of partitions |
-//! | `groups`, `panes`, `tree`, `session`, `merge`, `publish` | windows: from rows to published windows |
+//! | `groups`, `key_log`, `panes`, `tree`, `session`, `merge`, `publish` | windows: from rows to published windows |
 //! | `operator`, `regroup`, `row_number`, `join` | steps after a window |
 //! | `graph`, `worker`, `finisher` | the two tiers as step functions |
 //! | `checkpoint` | the state on its way to a store and back |
@@ -26,6 +26,7 @@ pub mod graph;
 pub mod groups;
 pub mod job;
 pub mod join;
+pub mod key_log;
 pub mod merge;
 pub mod metrics;
 pub mod operator;

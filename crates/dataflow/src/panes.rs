@@ -84,6 +84,8 @@ pub struct Panes {
     worker_slot: Option<usize>,
     open: BTreeMap<(i64, usize), GroupTable>,
     closed_until: i64,
+    /// Whether panes will be frozen.
+    to_freeze: bool,
 }
 
 impl Panes {
@@ -98,7 +100,13 @@ impl Panes {
             worker_slot,
             open: BTreeMap::new(),
             closed_until: START,
+            to_freeze: false,
         }
+    }
+
+    /// Makes panes from now on such that freezing them is a short pause.
+    pub fn to_freeze(&mut self) {
+        self.to_freeze = true;
     }
 
     /// The window.
@@ -194,7 +202,11 @@ impl Panes {
     fn table(&mut self, pane: i64, slot: usize) -> Result<&mut GroupTable, Error> {
         Ok(match self.open.entry((pane, slot)) {
             std::collections::btree_map::Entry::Occupied(table) => table.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => place.insert(GroupTable::new(self.grouping.clone())?),
+            std::collections::btree_map::Entry::Vacant(place) => place.insert(if self.to_freeze {
+                GroupTable::to_freeze(self.grouping.clone())?
+            } else {
+                GroupTable::new(self.grouping.clone())?
+            }),
         })
     }
 

@@ -82,7 +82,11 @@ impl World {
 
     fn start(&self, what: &str) -> Child {
         let log = File::create(self.folder.path().join(format!("{what}.log"))).unwrap();
-        command([what, &self.file()]).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+        command([what, &self.file()])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
     }
 
     fn log(&self, what: &str) -> String {

@@ -394,7 +394,10 @@ impl World<'_> {
             };
             let parts = (graph.clone(), frontier.clone(), self.metrics.clone());
             let readers: Vec<Option<Box<dyn Reader>>> = vec![Some(Box::new(reader))];
-            let worker = Worker::new(number, parts, patience, mine, readers, &owned, Duration::ZERO);
+            let mut worker = Worker::new(number, parts, patience, mine, readers, &owned, Duration::ZERO);
+            if self.schedule.restart_every > 0 {
+                worker.to_freeze();
+            }
             (worker, VecDeque::new(), false)
         };
         Running {
