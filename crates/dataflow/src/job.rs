@@ -198,7 +198,7 @@ impl Job {
             checkpoints, writer, ..
         }) = keeping
         {
-            let checkpointer = Checkpointer {
+            let mut checkpointer = Checkpointer {
                 checkpoints,
                 writer,
                 wanted,
@@ -207,7 +207,14 @@ impl Job {
                 sources,
                 metrics: metrics.clone(),
             };
-            threads.push(spawn("checkpoints".to_string(), &shared, move || checkpointer.run())?);
+            let failing = shared.clone();
+            threads.push(spawn("checkpoints".to_string(), &shared, move || {
+                // The failure stands before the channels close: the final tier must not take their end for a good one.
+                if let Err(error) = checkpointer.run() {
+                    failing.fail(error);
+                }
+                Ok(())
+            })?);
         }
         for thread in running {
             threads.push(spawn(format!("worker {}", thread.number), &shared, move || {

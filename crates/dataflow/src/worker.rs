@@ -256,10 +256,22 @@ impl Worker {
             }
         });
         let read = read.collect();
-        let freeze = |(panes, _): &mut (Panes, i64)| Ok((panes.freeze()?, panes.closed_until()));
+        let (frontier, partitions) = (&self.frontier, &self.window_partitions);
+        let freeze = |(window, (panes, _)): (usize, &mut (Panes, i64))| {
+            let closed = match panes.closed_until() {
+                // All inputs have ended. The log may grow, and another run go on: windows behind the last row are not closed.
+                END => {
+                    let latest = partitions[window].iter().map(|p| frontier.latest(*p)).max();
+                    completion(panes.window(), latest.unwrap_or(START))
+                }
+                closed => closed,
+            };
+            Ok((panes.freeze()?, closed))
+        };
+        let windows = self.panes.iter_mut().enumerate().map(freeze);
         Ok(WorkerSnapshot {
             read,
-            windows: self.panes.iter_mut().map(freeze).collect::<Result<_, Error>>()?,
+            windows: windows.collect::<Result<_, Error>>()?,
             counts: self.counts,
         })
     }

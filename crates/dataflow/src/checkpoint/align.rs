@@ -21,6 +21,8 @@ pub enum Parcel {
 /// Lines barriers up.
 pub struct Aligner {
     workers: Vec<Lane>,
+    /// A worker was stopped: what is stored next is the last checkpoint, so barriers line up no more.
+    stopped: bool,
 }
 
 #[derive(Default)]
@@ -45,6 +47,7 @@ impl Aligner {
     pub fn new(workers: usize) -> Self {
         Self {
             workers: (0..workers).map(|_| Lane::default()).collect(),
+            stopped: false,
         }
     }
 
@@ -57,11 +60,13 @@ impl Aligner {
                 return Turn::Messages(Vec::new());
             }
             Parcel::Message(message) => return Turn::Messages(vec![message]),
+            // Another worker saw the stop first: holding messages back now would lose them.
+            Parcel::Barrier(_) if self.stopped => return Turn::Messages(Vec::new()),
             Parcel::Barrier(snapshot) => lane.barrier = Some(*snapshot),
             Parcel::Ended(snapshot) => {
-                let stopped = snapshot.has_open_panes();
+                self.stopped |= snapshot.has_open_panes();
                 lane.ended = Some(*snapshot);
-                if stopped {
+                if self.stopped {
                     // The state of a worker that was stopped is needed whole for the last checkpoint.
                     return Turn::Messages(self.release());
                 }

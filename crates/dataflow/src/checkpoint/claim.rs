@@ -67,10 +67,13 @@ impl Claim {
                 attempt,
                 ..found.clone().unwrap_or_else(|| Manifest::empty(attempt))
             };
-            if storage
-                .put_new(&Manifest::name(attempt), &mine.to_bytes()?)
-                .map_err(failed)?
-            {
+            let name = Manifest::name(attempt);
+            if storage.put_new(&name, &mine.to_bytes()?).map_err(failed)? {
+                if newest(&*storage)? > attempt {
+                    // Another run has stored more since the list was made, and let go of this number already.
+                    storage.delete(&name).map_err(failed)?;
+                    continue;
+                }
                 return Ok(Self {
                     storage,
                     attempt,
@@ -102,6 +105,16 @@ impl Claim {
     }
 }
 
+/// The greatest number of a manifest.
+pub(super) fn newest(storage: &dyn Storage) -> Result<u64, Error> {
+    let names = storage.list(FOLDER).map_err(failed)?;
+    Ok(names
+        .iter()
+        .filter_map(|name| Manifest::number_of(name))
+        .max()
+        .unwrap_or(0))
+}
+
 /// A manifest with its objects.
 type Loaded = (Manifest, HashMap<String, Vec<u8>>);
 
@@ -112,7 +125,14 @@ fn read(storage: &dyn Storage, number: u64) -> Result<Result<Loaded, String>, Er
     };
     let manifest = match Manifest::from_bytes(&bytes) {
         Ok(manifest) => manifest,
-        Err(why) => return Ok(Err(format!("its manifest is bad: {why}"))),
+        Err(unreadable) if unreadable.newer => {
+            // Going on from an older one would throw away what the newer program did.
+            return Err(Error::Checkpoint(format!(
+                "checkpoint {number} in {} cannot be read: {unreadable}",
+                storage.describe()
+            )));
+        }
+        Err(unreadable) => return Ok(Err(format!("its manifest is bad: {unreadable}"))),
     };
     let mut objects = HashMap::new();
     for object in manifest.all_objects() {

@@ -9,6 +9,7 @@
 use crate::Error;
 use crate::metrics::Counts;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The version of the format that is written, and the newest that is read.
 pub const FORMAT: u32 = 1;
@@ -154,8 +155,11 @@ impl Manifest {
         Ok(text.into_bytes())
     }
 
-    /// The manifest of such bytes; why not, if they are torn, changed, or of a newer version.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    /// The manifest of such bytes.
+    ///
+    /// # Errors
+    /// They are torn, changed, or of a newer format.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
         let (line, rest) = text.split_once('\n').ok_or("it is cut")?;
         let sum = rest.strip_prefix("xxh3:").and_then(|rest| rest.strip_suffix('\n'));
@@ -168,12 +172,41 @@ impl Manifest {
         }
         let version: Version = serde_json::from_str(line).map_err(|error| error.to_string())?;
         if version.format > FORMAT {
-            return Err(format!(
-                "it is of format {}, this program reads up to {FORMAT}: use a newer hitters",
-                version.format
-            ));
+            return Err(Unreadable {
+                why: format!(
+                    "it is of format {}, this program reads up to {FORMAT}: use a newer hitters",
+                    version.format
+                ),
+                newer: true,
+            });
         }
-        serde_json::from_str(line).map_err(|error| error.to_string())
+        Ok(serde_json::from_str(line).map_err(|error| error.to_string())?)
+    }
+}
+
+/// Why bytes are no manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    why: String,
+    /// It is whole, but a newer program wrote it.
+    pub newer: bool,
+}
+
+impl From<&str> for Unreadable {
+    fn from(why: &str) -> Self {
+        why.to_string().into()
+    }
+}
+
+impl From<String> for Unreadable {
+    fn from(why: String) -> Self {
+        Self { why, newer: false }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
     }
 }
 
@@ -231,6 +264,6 @@ mod tests {
             ..manifest()
         };
         let error = Manifest::from_bytes(&newer.to_bytes().unwrap()).unwrap_err();
-        assert!(error.contains("newer hitters"), "{error}");
+        assert!(error.newer && error.to_string().contains("newer hitters"), "{error}");
     }
 }

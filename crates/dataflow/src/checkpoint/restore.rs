@@ -140,10 +140,13 @@ fn partitions(manifest: &Manifest, layout: &Layout, restored: &mut Restored) -> 
             )));
         }
         restored.starts[new] = At::Beginning;
+        let mut known = false;
         for (old, saved) in manifest.partitions.iter().enumerate() {
             if saved.table == name.table && saved.partition == name.number {
+                known = true;
                 slots[old] = Some(new);
-                restored.starts[new] = saved.next.map_or(At::Options, At::Position);
+                // Not known: it was added, or its source begins at its beginning anyway, and nothing of it was read.
+                restored.starts[new] = saved.next.map_or(At::Beginning, At::Position);
                 restored.state.read.push(Read {
                     partition: new,
                     next: saved.next,
@@ -152,7 +155,7 @@ fn partitions(manifest: &Manifest, layout: &Layout, restored: &mut Restored) -> 
                 });
             }
         }
-        if restored.starts[new] == At::Beginning {
+        if !known {
             restored.notes.push(format!(
                 "partition {} of table {} is new: reading it from its beginning",
                 name.number, name.table

@@ -3,7 +3,7 @@
 //! Workers and the final tier are frozen at the barrier, which takes them a moment; a [`Snapshot`] is put together from
 //! them and turned into bytes elsewhere. Partitions are named by their position among all partitions of the dataflow.
 
-use crate::frontier::START;
+use crate::frontier::{END, START};
 use crate::metrics::Counts;
 use crate::operator::Saved;
 use crate::panes::{FrozenPane, PanePartial};
@@ -84,6 +84,16 @@ impl Snapshot {
     pub fn closed_until(&self, window: usize) -> i64 {
         let closed = self.workers.iter().filter_map(|w| w.windows.get(window)).map(|w| w.1);
         closed.min().unwrap_or(START)
+    }
+
+    /// The time up to which a window was published. A bounded run ends by publishing everything; a run that goes on from there
+    /// takes rows in that belong to later windows.
+    pub fn published(&self, window: usize) -> i64 {
+        match self.end.windows.get(window) {
+            Some((_, END)) => self.closed_until(window),
+            Some((_, published)) => *published,
+            None => START,
+        }
     }
 
     /// How far all partitions were read, in their order.

@@ -40,7 +40,7 @@ pub struct Checkpointer {
 
 impl Checkpointer {
     /// Works until the final tier ends. An error ends the run.
-    pub fn run(mut self) -> Result<(), Error> {
+    pub fn run(&mut self) -> Result<(), Error> {
         if let Err(error) = self.writer.clean() {
             (self.checkpoints.report)(&format!("old checkpoints stay where they are for now: {error}"));
         }

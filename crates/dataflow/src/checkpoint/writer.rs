@@ -4,7 +4,7 @@
 //! for all checkpoints that contain it. Bound: one object of about [`OBJECT`] bytes is in memory at a time besides the
 //! snapshot.
 
-use super::claim::{Claim, failed};
+use super::claim::{Claim, failed, newest};
 use super::fault::{Faults, Point};
 use super::layout::{Layout, PartitionName};
 use super::manifest::{FOLDER, Manifest, Node, ObjectRef, Partition, SinkState};
@@ -34,7 +34,10 @@ pub struct Writer {
     faults: Arc<dyn Faults>,
     layout: Layout,
     attempt: u64,
+    /// Of the newest checkpoint.
     number: u64,
+    /// Tries so far, also those that failed: no object is written twice.
+    tries: u64,
     keep: usize,
     /// Closed panes that are stored: node and index.
     panes: HashMap<(NodeId, i64), ObjectRef>,
@@ -86,6 +89,7 @@ impl Writer {
             layout,
             attempt: claim.attempt,
             number: claim.attempt,
+            tries: 0,
             keep: keep.max(1),
             panes,
             kept,
@@ -131,23 +135,23 @@ impl Writer {
             published: None,
         });
         let nodes = nodes.collect();
-        self.number += 1;
         let manifest = Manifest {
             attempt: self.attempt,
             partitions,
             nodes,
-            ..Manifest::empty(self.number)
+            ..Manifest::empty(self.number + 1)
         };
         self.publish(manifest, 0)
     }
 
     /// Stores a snapshot.
     pub fn write(&mut self, snapshot: Snapshot) -> Result<Written, Error> {
-        self.number += 1;
+        self.tries += 1;
+        let stem = format!("{:020}-{}-{}", self.number + 1, self.attempt, self.tries);
         let mut manifest = Manifest {
             attempt: self.attempt,
             counts: self.before.plus(&snapshot.counts()),
-            ..Manifest::empty(self.number)
+            ..Manifest::empty(self.number + 1)
         };
         manifest.partitions = self.read(&snapshot);
         manifest.nodes = self.nodes(&snapshot);
@@ -156,19 +160,19 @@ impl Writer {
             let Some((table, ordinal)) = self.layout.sinks.get(&node) else {
                 continue;
             };
-            let name = format!("{SINKS}/{:020}-{}-{place}", self.number, self.attempt);
+            let name = format!("{SINKS}/{stem}-{place}");
             stored += bytes.len() as u64;
             manifest.sinks.push(SinkState {
                 table: table.clone(),
                 ordinal: *ordinal,
-                number: self.number,
+                number: manifest.number,
                 object: put(&*self.storage, name, &bytes)?,
             });
         }
         let mut upload = Upload {
             storage: &*self.storage,
             faults: &*self.faults,
-            name: format!("{STATE}/{:020}-{}", self.number, self.attempt),
+            name: format!("{STATE}/{stem}"),
             object: Object::default(),
             objects: Vec::new(),
             stored,
@@ -218,20 +222,36 @@ impl Writer {
     }
 
     /// Stores a manifest: from then on the checkpoint exists.
-    fn publish(&mut self, manifest: Manifest, stored: u64) -> Result<Written, Error> {
+    ///
+    /// A number is left out never: a run that takes the place over takes the next number, and finding it taken is how this one
+    /// learns of that. So a checkpoint that failed gives its number to the next one.
+    fn publish(&mut self, mut manifest: Manifest, stored: u64) -> Result<Written, Error> {
         self.faults.reach(Point::Manifest);
-        let (name, bytes) = (Manifest::name(manifest.number), manifest.to_bytes()?);
-        if !self.storage.put_new(&name, &bytes).map_err(failed)? {
-            // An answer may have been lost, and the call been made again.
-            let there = self.storage.get(&name).map_err(failed)?;
-            if there.as_deref() != Some(&bytes[..]) {
-                return Err(Error::Superseded(format!(
-                    "another run of this pipeline has taken {} over (its checkpoint {} stands there); this one ends",
-                    self.storage.describe(),
-                    manifest.number
-                )));
+        let bytes = loop {
+            let (name, bytes) = (Manifest::name(manifest.number), manifest.to_bytes()?);
+            if self.storage.put_new(&name, &bytes).map_err(failed)? {
+                // Whoever took over long ago may have let go of the manifest of this number; a newer one it has.
+                if newest(&*self.storage)? > manifest.number {
+                    self.storage.delete(&name).map_err(failed)?;
+                    return Err(self.superseded());
+                }
+                break bytes;
             }
-        }
+            let there = self.storage.get(&name).map_err(failed)?.unwrap_or_default();
+            if there == bytes {
+                // The answer was lost, and the call was made again.
+                break bytes;
+            }
+            if Manifest::from_bytes(&there).is_ok_and(|there| there.attempt == self.attempt) {
+                // A checkpoint that was given up has arrived after all. This one holds everything that it holds.
+                self.number = manifest.number;
+                manifest.number += 1;
+                manifest.sinks.iter_mut().for_each(|sink| sink.number = manifest.number);
+                continue;
+            }
+            return Err(self.superseded());
+        };
+        self.number = manifest.number;
         let names = manifest.all_objects().map(|object| object.name.clone()).collect();
         self.kept.insert(manifest.number, names);
         let positions = manifest.partitions.iter().filter_map(|partition| {
@@ -246,6 +266,13 @@ impl Writer {
             positions: positions.collect(),
             bytes: stored + bytes.len() as u64,
         })
+    }
+
+    fn superseded(&self) -> Error {
+        Error::Superseded(format!(
+            "another run of this pipeline has taken {} over and stores checkpoints there; this one ends",
+            self.storage.describe()
+        ))
     }
 
     /// Lets go of checkpoints that are not kept any more. Failing harms nothing: it is tried again after the next one.
@@ -263,19 +290,39 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes what earlier runs left behind: checkpoints older than the one that this run goes on from, and objects of
-    /// checkpoints that never came to be.
+    /// Deletes what earlier runs left behind: checkpoints that are too many or bad, and objects of checkpoints that never came to
+    /// be. What a later run wrote is left alone: this one may have been asleep and be taken over by now.
     pub fn clean(&mut self) -> Result<(), Error> {
-        for name in self.storage.list(FOLDER).map_err(failed)? {
-            if Manifest::number_of(&name).is_some_and(|number| number < self.number && !self.kept.contains_key(&number))
-            {
-                self.storage.delete(&name).map_err(failed)?;
+        let mut older: Vec<u64> = self
+            .storage
+            .list(FOLDER)
+            .map_err(failed)?
+            .iter()
+            .filter_map(|name| Manifest::number_of(name))
+            .filter(|number| *number < self.attempt && !self.kept.contains_key(number))
+            .collect();
+        older.sort_unstable();
+        // The manifest by which the place was claimed is a copy, and gives no second chance.
+        let from = self.kept.keys().next().copied().unwrap_or(0);
+        let mut more = self.keep.saturating_sub(1);
+        for number in older.into_iter().rev() {
+            let name = Manifest::name(number);
+            if more > 0 && number < from {
+                let bytes = self.storage.get(&name).map_err(failed)?.unwrap_or_default();
+                if let Ok(manifest) = Manifest::from_bytes(&bytes) {
+                    let names = manifest.all_objects().map(|object| object.name.clone()).collect();
+                    self.kept.insert(number, names);
+                    more -= 1;
+                    continue;
+                }
             }
+            self.storage.delete(&name).map_err(failed)?;
         }
         let used: HashSet<&String> = self.kept.values().flatten().collect();
         for folder in [STATE, PANES, SINKS] {
             for name in self.storage.list(folder).map_err(failed)? {
-                if !used.contains(&name) {
+                let left_behind = attempt_of(&name).is_none_or(|attempt| attempt < self.attempt);
+                if left_behind && !used.contains(&name) {
                     self.storage.delete(&name).map_err(failed)?;
                 }
             }
@@ -306,7 +353,7 @@ impl Writer {
                 node: *node as u32,
                 identity: identity.clone(),
                 closed_until: window.map(|window| snapshot.closed_until(window)),
-                published: window.and_then(|window| snapshot.end.windows.get(window)).map(|w| w.1),
+                published: window.map(|window| snapshot.published(window)),
             }
         };
         self.layout.identities.iter().map(node).collect()
@@ -371,10 +418,20 @@ fn pane_of(name: &str) -> Option<(u32, i64)> {
     Some((node.parse().ok()?, index.parse().ok()?))
 }
 
-/// Where partitions are read from, once it is known.
+/// The run that wrote an object: the last part of the name of a pane, the second number of the others.
+fn attempt_of(name: &str) -> Option<u64> {
+    let (folder, rest) = name.split_once('/')?;
+    match folder {
+        PANES => rest.rsplit('/').next()?.parse().ok(),
+        _ => rest.split('-').nth(1)?.parse().ok(),
+    }
+}
+
+/// Where partitions are read from, once it is known. Where the beginning of a partition is, is known when rows have come.
 pub fn start_of(at: At, start: Option<i64>) -> Option<i64> {
     match at {
         At::Position(position) => Some(position),
-        At::Options | At::Beginning => start,
+        At::Options => start,
+        At::Beginning => None,
     }
 }
