@@ -4,7 +4,7 @@
 mod simulation;
 
 use hitters_planner::window::Window;
-use simulation::{Query, Random, Schedule, log, run};
+use simulation::{Query, Random, Schedule, Troubles, log, run, run_over};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -17,7 +17,16 @@ const WINDOWS: [Window; 3] = [
     Window::Session { gap: 2 * SECOND },
 ];
 
-fn compare(query: Query, seeds: std::ops::Range<u64>, restart_every: u64) {
+/// Checkpoints and restarts, and nothing else that goes wrong.
+const RESTARTS: Troubles = Troubles {
+    checkpoint_every: 20,
+    crash_every: 2000,
+    stop_every: 0,
+    store_fault_every: 0,
+    keep: 2,
+};
+
+fn compare(query: Query, seeds: std::ops::Range<u64>, troubles: Option<Troubles>) {
     for seed in seeds {
         let mut random = Random(seed);
         let partitions = 1 + random.below(8) as usize;
@@ -28,7 +37,7 @@ fn compare(query: Query, seeds: std::ops::Range<u64>, restart_every: u64) {
                 workers: 1,
                 seed: 0,
                 longest: 1000,
-                restart_every: 0,
+                troubles: None,
             };
             let expected = run(window, query, &log, plain);
             for workers in [1, 2, 8] {
@@ -36,7 +45,7 @@ fn compare(query: Query, seeds: std::ops::Range<u64>, restart_every: u64) {
                     workers,
                     seed: seed ^ 0xABCD,
                     longest: 1 + random.below(300),
-                    restart_every,
+                    troubles,
                 };
                 let outcome = run(window, query, &log, schedule);
                 assert_eq!(
@@ -54,24 +63,24 @@ fn compare(query: Query, seeds: std::ops::Range<u64>, restart_every: u64) {
 
 #[test]
 fn exact_counts_do_not_depend_on_the_schedule() {
-    compare(Query::CountByItem, 0..6, 0);
+    compare(Query::CountByItem, 0..6, None);
 }
 
 #[test]
 fn sketches_that_evict_do_not_depend_on_the_schedule() {
-    compare(Query::Sketch, 10..16, 0);
+    compare(Query::Sketch, 10..16, None);
 }
 
 #[test]
 fn small_sketches_by_group_do_not_depend_on_the_schedule() {
-    compare(Query::SketchByItem, 20..24, 0);
+    compare(Query::SketchByItem, 20..24, None);
 }
 
 #[test]
 fn saved_and_restored_in_mid_stream_equals_undisturbed() {
-    compare(Query::CountByItem, 30..34, 40);
-    compare(Query::Sketch, 40..44, 40);
-    compare(Query::SketchByItem, 50..52, 40);
+    compare(Query::CountByItem, 30..34, Some(RESTARTS));
+    compare(Query::Sketch, 40..44, Some(RESTARTS));
+    compare(Query::SketchByItem, 50..52, Some(RESTARTS));
 }
 
 #[test]
@@ -103,7 +112,7 @@ fn counts_equal_an_independent_count() {
                 workers: 2,
                 seed: 3,
                 longest: 64,
-                restart_every: 0,
+                troubles: None,
             },
         )
         .rows;
@@ -157,7 +166,7 @@ fn sessions_equal_an_independent_stitching() {
             workers: 2,
             seed: 5,
             longest: 50,
-            restart_every: 30,
+            troubles: Some(RESTARTS),
         },
     )
     .rows;
@@ -180,6 +189,34 @@ fn sessions_equal_an_independent_stitching() {
 }
 
 #[test]
+fn a_log_that_has_grown_since_a_bounded_run_is_read_on() {
+    // A pause of a minute: no window has rows of both parts.
+    let mut random = Random(13);
+    let first = log(&mut random, 3, 800, 60, 1, SECOND / 10);
+    let mut second = log(&mut random, 3, 800, 60, 1, SECOND / 10);
+    second.iter_mut().flatten().for_each(|row| row.0 += 140 * SECOND);
+    let both: Vec<_> = first
+        .iter()
+        .zip(&second)
+        .map(|(a, b)| [a.clone(), b.clone()].concat())
+        .collect();
+    for window in WINDOWS {
+        for query in [Query::CountByItem, Query::Sketch] {
+            let schedule = |troubles| Schedule {
+                workers: 2,
+                seed: 17,
+                longest: 50,
+                troubles,
+            };
+            let expected = run(window, query, &both, schedule(None));
+            let grown = run_over(window, query, &[first.clone(), both.clone()], schedule(Some(RESTARTS)));
+            assert_eq!(grown.late, 0);
+            assert_eq!(grown.rows, expected.rows, "{window}, {query:?}");
+        }
+    }
+}
+
+#[test]
 fn state_does_not_grow_with_rows() {
     let window = Window::Tumble {
         width: 1_000_000 * SECOND,
@@ -189,7 +226,7 @@ fn state_does_not_grow_with_rows() {
             workers: 1,
             seed: 1,
             longest: 4096,
-            restart_every: 0,
+            troubles: None,
         };
         let state = |rows: usize| {
             // The same hundred items over and over.

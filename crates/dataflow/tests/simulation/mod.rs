@@ -1,10 +1,25 @@
-//! A simulation of a dataflow on one thread: partitions in memory, a seeded scheduler that decides which worker steps, how
-//! batches are cut, when messages arrive, and where a checkpoint is taken, from which the run goes on with another number of
-//! workers.
+//! A simulation of a dataflow on one thread: partitions in memory, and a seeded scheduler that decides which worker steps, how
+//! batches are cut, when messages arrive, when checkpoints are taken, which calls of the store fail, and when the run dies and
+//! goes on with another number of workers, with the dead one perhaps still moving.
+//!
+//! Everything but threads is the engine's own. What survives a run are the log, the store and the world outside of the sinks.
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared by tests, which fail by panicking"
+)]
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
-use arrow::buffer::ScalarBuffer;
-use arrow::compute::concat_batches;
+mod drive;
+mod life;
+mod outside;
+mod reader;
+mod store;
+
+pub use drive::{Schedule, Troubles, run, run_over};
+
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::min_max::max_udaf;
@@ -12,28 +27,12 @@ use datafusion::logical_expr::AggregateUDF;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::expressions::{col, lit};
-use hitters_dataflow::Error;
-use hitters_dataflow::checkpoint::align::{Aligner, Parcel, Turn};
-use hitters_dataflow::checkpoint::layout::Layout;
-use hitters_dataflow::checkpoint::restore::restore;
-use hitters_dataflow::checkpoint::snapshot::Snapshot;
-use hitters_dataflow::checkpoint::writer::Writer;
-use hitters_dataflow::checkpoint::{Claim, NoFaults, Storage, StorageError};
-use hitters_dataflow::finisher::Finisher;
-use hitters_dataflow::frontier::Frontier;
-use hitters_dataflow::graph::Graph;
-use hitters_dataflow::metrics::{Metrics, PartitionMetrics};
 use hitters_dataflow::publish::window_fields;
-use hitters_dataflow::sink::{Sink, SinkFactory};
-use hitters_dataflow::source::{Poll, Reader, Rows};
-use hitters_dataflow::worker::{Message, Owned, Patience, Step, Worker};
 use hitters_planner::connector::{Direction, TableSpec};
 use hitters_planner::plan::{Aggregate, NamedExpr, Node, NodeKind, Plan, SourceNode, WindowNode};
 use hitters_planner::table::Table;
 use hitters_planner::window::Window;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// Rows of each partition: time in nanoseconds, item, weight.
 pub type Log = Vec<Vec<(i64, String, i64)>>;
@@ -89,7 +88,7 @@ fn table() -> Arc<Table> {
     })
 }
 
-fn source_schema() -> SchemaRef {
+pub fn source_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("item", DataType::Utf8View, false),
         Field::new("weight", DataType::Int64, false),
@@ -132,7 +131,7 @@ fn aggregate(
     }
 }
 
-/// source -> window -> sink.
+/// source -> window -> two sinks: one that publishes exactly once, one whose rows are seen at once.
 pub fn plan(window: Window, query: Query) -> Plan {
     let schema = source_schema();
     let item = col("item", &schema).unwrap();
@@ -209,298 +208,8 @@ pub fn plan(window: Window, query: Query) -> Plan {
             node(NodeKind::Source(source), vec![], &schema),
             node(NodeKind::Window(window), vec![0], &output),
             node(NodeKind::Sink(None), vec![1], &output),
+            node(NodeKind::Sink(None), vec![1], &output),
         ],
         ..Plan::default()
     }
-}
-
-struct MemoryReader {
-    log: Arc<Log>,
-    positions: Arc<Mutex<Vec<usize>>>,
-    mine: Vec<usize>,
-    ended: Vec<bool>,
-    random: Random,
-    longest: u64,
-}
-
-impl Reader for MemoryReader {
-    fn poll(&mut self, _wait: Duration) -> Result<Poll, Error> {
-        let which = self.random.below(self.mine.len() as u64) as usize;
-        let partition = self.mine[which];
-        let mut positions = self.positions.lock().unwrap();
-        let start = positions[partition];
-        let rows = &self.log[partition];
-        if start == rows.len() {
-            if std::mem::replace(&mut self.ended[which], true) {
-                return Ok(Poll::Idle);
-            }
-            return Ok(Poll::End(partition as i32));
-        }
-        let end = (start + 1 + self.random.below(self.longest) as usize).min(rows.len());
-        positions[partition] = end;
-        let rows = &rows[start..end];
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(rows.iter().map(|row| Some(row.1.as_str())).collect::<StringViewArray>()),
-            Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>()),
-        ];
-        Ok(Poll::Rows(Rows {
-            partition: partition as i32,
-            batch: RecordBatch::try_new(source_schema(), columns)?,
-            times: ScalarBuffer::from(rows.iter().map(|row| row.0).collect::<Vec<_>>()),
-            next: end as i64,
-            records: rows.len() as u64,
-            bytes: 0,
-            bad: 0,
-        }))
-    }
-
-    fn reject(&mut self, rows: &[(usize, String)]) -> Result<(), Error> {
-        Err(Error::State(format!("no row is bad here: {rows:?}")))
-    }
-}
-
-#[derive(Clone, Default)]
-struct Collected(Arc<Mutex<Vec<RecordBatch>>>);
-
-impl Sink for Collected {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        self.0.lock().unwrap().push(batch.clone());
-        Ok(())
-    }
-    fn flush(&mut self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl SinkFactory for Collected {
-    fn open(&self, _table: Option<&Arc<Table>>, _schema: SchemaRef) -> Result<Box<dyn Sink>, Error> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-/// How a run goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Schedule {
-    pub workers: usize,
-    pub seed: u64,
-    /// Rows of a batch, at most.
-    pub longest: u64,
-    /// A checkpoint is taken, and the run goes on from it, about once in so many turns; 0: never.
-    pub restart_every: u64,
-}
-
-/// What came out.
-pub struct Outcome {
-    pub rows: RecordBatch,
-    pub late: u64,
-    pub largest_state: usize,
-}
-
-struct Running {
-    workers: Vec<(Worker, VecDeque<Message>, bool)>,
-    finisher: Finisher,
-}
-
-/// What all runs over one log share.
-struct World<'w> {
-    window: Window,
-    query: Query,
-    log: Arc<Log>,
-    positions: Arc<Mutex<Vec<usize>>>,
-    metrics: Arc<Metrics>,
-    sink: &'w Collected,
-    schedule: Schedule,
-    storage: Arc<Memory>,
-}
-
-/// Runs a query over a log.
-pub fn run(window: Window, query: Query, log: &Log, schedule: Schedule) -> Outcome {
-    let mut random = Random(schedule.seed);
-    let sink = Collected::default();
-    let metrics = Arc::new(metrics(8, log.len()));
-    let world = World {
-        window,
-        query,
-        log: Arc::new(log.clone()),
-        positions: Arc::new(Mutex::new(vec![0; log.len()])),
-        metrics: metrics.clone(),
-        sink: &sink,
-        schedule,
-        storage: Arc::default(),
-    };
-    let mut running = world.start(&mut random, schedule.workers.min(log.len()));
-    let mut largest_state = 0;
-    while running
-        .workers
-        .iter()
-        .any(|(_, queue, finished)| !finished || !queue.is_empty())
-    {
-        let number = random.below(running.workers.len() as u64) as usize;
-        let (worker, queue, finished) = &mut running.workers[number];
-        if random.below(2) == 0 && !*finished {
-            *finished = worker.step(Duration::ZERO, Duration::ZERO).unwrap() == Step::Finished;
-            queue.extend(worker.take_output());
-            largest_state = largest_state.max(worker.size());
-        } else if let Some(message) = queue.pop_front() {
-            running.finisher.handle(message).unwrap();
-        }
-        if schedule.restart_every > 0 && random.below(schedule.restart_every) == 0 {
-            running = world.restart(running, &mut random);
-        }
-    }
-    running.finisher.close().unwrap();
-    let batches = sink.0.lock().unwrap();
-    let schema = plan(window, query).nodes[2].schema.clone();
-    Outcome {
-        rows: concat_batches(&schema, batches.iter()).unwrap(),
-        late: metrics.late.load(std::sync::atomic::Ordering::Relaxed),
-        largest_state,
-    }
-}
-
-impl World<'_> {
-    fn owned(&self) -> Vec<Owned> {
-        let owned = (0..self.log.len()).map(|partition| Owned {
-            partition,
-            source: 0,
-            number: partition as i32,
-            start: Some(0),
-        });
-        owned.collect()
-    }
-
-    /// Fresh parts for so many workers.
-    fn start(&self, random: &mut Random, workers: usize) -> Running {
-        let frontier = Arc::new(Frontier::new(self.log.len()));
-        let graph = Arc::new(Graph::new(plan(self.window, self.query)).unwrap());
-        let owned = self.owned();
-        let mut worker = |number: usize| {
-            let mine: Vec<Owned> = owned
-                .iter()
-                .copied()
-                .filter(|o| o.partition % workers == number)
-                .collect();
-            let reader = MemoryReader {
-                log: self.log.clone(),
-                positions: self.positions.clone(),
-                mine: mine.iter().map(|o| o.partition).collect(),
-                ended: vec![false; mine.len()],
-                random: Random(random.below(u64::MAX)),
-                longest: self.schedule.longest,
-            };
-            let patience = Patience {
-                idle_timeout: Duration::MAX,
-                idle_close: None,
-            };
-            let parts = (graph.clone(), frontier.clone(), self.metrics.clone());
-            let readers: Vec<Option<Box<dyn Reader>>> = vec![Some(Box::new(reader))];
-            let mut worker = Worker::new(number, parts, patience, mine, readers, &owned, Duration::ZERO);
-            if self.schedule.restart_every > 0 {
-                worker.to_freeze();
-            }
-            (worker, VecDeque::new(), false)
-        };
-        Running {
-            workers: (0..workers).map(&mut worker).collect(),
-            finisher: Finisher::new(graph.clone(), self.metrics.clone(), workers, self.sink).unwrap(),
-        }
-    }
-
-    /// Lines a barrier up, stores a checkpoint as bytes, and goes on from it in fresh parts, with another number of workers.
-    fn restart(&self, mut old: Running, random: &mut Random) -> Running {
-        let mut aligner = Aligner::new(old.workers.len());
-        let mut frozen = None;
-        let mut order: Vec<usize> = (0..old.workers.len()).collect();
-        for place in (1..order.len()).rev() {
-            order.swap(place, random.below(place as u64 + 1) as usize);
-        }
-        for number in order {
-            let (worker, queue, finished) = &mut old.workers[number];
-            let snapshot = Box::new(worker.freeze().unwrap());
-            let last = if *finished && random.below(2) == 0 {
-                Parcel::Ended(snapshot)
-            } else {
-                Parcel::Barrier(snapshot)
-            };
-            for parcel in queue.drain(..).map(Parcel::Message).chain([last]) {
-                match aligner.take(number, parcel) {
-                    Turn::Messages(messages) => messages.into_iter().for_each(|m| old.finisher.handle(m).unwrap()),
-                    Turn::Freeze(workers) => frozen = Some(workers),
-                }
-            }
-        }
-        let workers = frozen.or_else(|| aligner.ended()).expect("all barriers have come");
-        assert!(aligner.release().is_empty());
-        let snapshot = Snapshot {
-            workers,
-            end: old.finisher.save().unwrap(),
-            held: old.finisher.prepare().unwrap(),
-            counts: Default::default(),
-        };
-        let graph = Graph::new(plan(self.window, self.query)).unwrap();
-        let layout = || Layout::new(&graph, &self.owned());
-        let claim = Claim::take(self.storage.clone()).unwrap();
-        let mut writer = Writer::new(&claim, layout(), 2, Arc::new(NoFaults));
-        writer.write(snapshot).unwrap();
-        writer.prune().unwrap();
-        writer.clean().unwrap();
-        let mut claim = Claim::take(self.storage.clone()).unwrap();
-        let commutative: Vec<bool> = graph.windows.iter().map(|w| w.grouping.is_commutative()).collect();
-        let mut restored = restore(&mut claim, &layout(), &commutative).unwrap();
-        // What was read is in the state: readers go on where it says.
-        for (partition, at) in restored.starts.iter().enumerate() {
-            assert_eq!(at.position(), Some(self.positions.lock().unwrap()[partition] as i64));
-        }
-        let workers = 1 + random.below(self.log.len() as u64) as usize;
-        let mut new = self.start(random, workers);
-        new.finisher.load(std::mem::take(&mut restored.state.end)).unwrap();
-        for (worker, _, _) in &mut new.workers {
-            worker.load(&restored.state, workers).unwrap();
-        }
-        new
-    }
-}
-
-/// A store in memory.
-#[derive(Default)]
-pub struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
-
-impl Storage for Memory {
-    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        let before = self.0.lock().unwrap().insert(name.to_string(), bytes.to_vec());
-        assert!(before.is_none_or(|before| before == bytes), "object {name} was changed");
-        Ok(())
-    }
-    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<bool, StorageError> {
-        let mut objects = self.0.lock().unwrap();
-        let new = !objects.contains_key(name);
-        if new {
-            objects.insert(name.to_string(), bytes.to_vec());
-        }
-        Ok(new)
-    }
-    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self.0.lock().unwrap().get(name).cloned())
-    }
-    fn list(&self, folder: &str) -> Result<Vec<String>, StorageError> {
-        let prefix = format!("{folder}/");
-        let objects = self.0.lock().unwrap();
-        Ok(objects
-            .keys()
-            .filter(|name| name.starts_with(&prefix))
-            .cloned()
-            .collect())
-    }
-    fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.0.lock().unwrap().remove(name);
-        Ok(())
-    }
-    fn describe(&self) -> String {
-        "memory".into()
-    }
-}
-
-fn metrics(workers: usize, partitions: usize) -> Metrics {
-    let partition = |number: usize| PartitionMetrics::new("events".into(), number as i32, None);
-    Metrics::new(workers, (0..partitions).map(partition).collect())
 }
