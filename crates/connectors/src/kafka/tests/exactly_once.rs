@@ -242,6 +242,79 @@ fn numbers_of_an_earlier_life_do_not_pass_for_those_of_a_new_one() {
 }
 
 #[test]
+fn a_marker_that_the_brokers_forgot_is_said_and_the_rows_are_sent() {
+    let broker = broker();
+    topic(&broker, "forgotten", 1);
+    let mut killed = sink(&broker, "forgotten", &factory(1));
+    killed.write(&rows(0..3)).unwrap();
+    let held = killed.prepare().unwrap().unwrap();
+    drop(killed);
+    let admin: rdkafka::admin::AdminClient<rdkafka::client::DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap_servers())
+        .create()
+        .unwrap();
+    let group = "hitters-p-v1-forgotten";
+    let deleted = crate::topics::wait(admin.delete_groups(&[group], &rdkafka::admin::AdminOptions::new())).unwrap();
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    let (run, heard) = start(2);
+    let mut next = sink(&broker, "forgotten", &Factory::new(run).unwrap());
+    next.recover(&checkpoint(1, &[]), &held).unwrap();
+    sees(&broker, "forgotten", 0..3);
+    let heard = heard.lock().unwrap().join("\n");
+    assert!(heard.contains("offsets.retention.minutes"), "{heard}");
+}
+
+#[test]
+fn what_no_checkpoint_of_this_table_can_be_is_an_error() {
+    let broker = broker();
+    topic(&broker, "hostile", 1);
+    let mut next = sink(&broker, "hostile", &factory(2));
+    let error = next.recover(&checkpoint(1, &[]), &[1, 9, 0]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("sink hostile:") && error.contains("held in the checkpoint cannot be read"),
+        "{error}"
+    );
+}
+
+/// `cargo test --release -p hitters-connectors -- --ignored --nocapture time_of_a_commit`
+#[test]
+#[ignore = "a measurement"]
+fn time_of_a_commit() {
+    let broker = Broker::start();
+    topic(&broker, "timed", 8);
+    topic(&broker, "timed-in", 8);
+    let factory = factory(1);
+    let input = source(&broker, "timed-in", &[("source.group_id", "timed")]);
+    SourceFactory::open(&factory, &input).unwrap();
+    let mut sink = sink(&broker, "timed", &factory);
+    let mut number = 0;
+    for (count, pause) in [(100, 0), (100, 1000), (100_000, 0)] {
+        let mut times: Vec<Duration> = (0..11)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(pause));
+                sink.write(&rows(0..count)).unwrap();
+                sink.prepare().unwrap();
+                number += 1;
+                let position = |partition| Position {
+                    table: input.table.name.clone(),
+                    partition,
+                    next: number,
+                };
+                let positions: Vec<_> = (0..8).map(position).collect();
+                let begun = Instant::now();
+                sink.commit(&checkpoint(number as u64, &positions)).unwrap();
+                begun.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!(
+            "{count} rows, {pause} ms between: median {:?}, worst {:?}",
+            times[5], times[10]
+        );
+    }
+}
+
+#[test]
 fn a_broker_that_restarts_during_the_commit_gets_every_row_once() {
     let mut broker = Broker::start();
     topic(&broker, "restart", 1);
