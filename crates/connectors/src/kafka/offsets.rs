@@ -4,9 +4,10 @@ use super::From;
 use super::client::{Client, Servers, Watch, check_topic, metadata, serve};
 use crate::run::{Bound, MissingOffsets};
 use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The log of a partition as it stood at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub(crate) struct Log {
     /// Where it ends; `None`: never.
     pub end: Option<i64>,
 }
+
+/// Pause before a question is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Questions to the brokers about one topic.
 pub(crate) struct Offsets<'a> {
@@ -43,9 +47,10 @@ impl Offsets<'_> {
         let mut logs = BTreeMap::new();
         for partition in found.topics().iter().flat_map(|topic| topic.partitions()) {
             let number = partition.id();
-            let marks = self.client.fetch_watermarks(self.topic, number, self.timeout);
-            let (low, high) =
-                marks.map_err(|error| self.failed(&format!("asking for the ends of partition {number}"), error))?;
+            let doing = format!("asking for the ends of partition {number}");
+            let (low, high) = self.patiently(&doing, || {
+                self.client.fetch_watermarks(self.topic, number, self.timeout)
+            })?;
             logs.insert(
                 number,
                 Log {
@@ -70,10 +75,10 @@ impl Offsets<'_> {
             Bound::Earliest => logs.values_mut().for_each(|log| put(log, log.low)),
             Bound::Latest => logs.values_mut().for_each(|log| put(log, log.high)),
             Bound::Time(millis) => {
-                let found = self
-                    .client
-                    .offsets_for_times(self.list(logs, Offset::Offset(millis))?, self.timeout);
-                let found = found.map_err(|error| self.failed("asking for the offsets of a time", error))?;
+                let times = self.list(logs, Offset::Offset(millis))?;
+                let found = self.patiently("asking for the offsets of a time", || {
+                    self.client.offsets_for_times(times.clone(), self.timeout)
+                })?;
                 for element in found.elements() {
                     if let Some(log) = logs.get_mut(&element.partition()) {
                         let offset = match element.offset() {
@@ -108,8 +113,10 @@ impl Offsets<'_> {
         let member: Client = self
             .servers
             .create(&[("group.id", group), ("enable.auto.commit", "false")], self.watch)?;
-        let found = member.committed_offsets(self.list(logs, Offset::Invalid)?, self.timeout);
-        let found = found.map_err(|error| self.failed(&format!("asking for the offsets of group '{group}'"), error))?;
+        let all = self.list(logs, Offset::Invalid)?;
+        let found = self.patiently(&format!("asking for the offsets of group '{group}'"), || {
+            member.committed_offsets(all.clone(), self.timeout)
+        })?;
         for element in found.elements() {
             let number = element.partition();
             let Some(log) = logs.get_mut(&number) else { continue };
@@ -171,7 +178,18 @@ impl Offsets<'_> {
         }
     }
 
-    fn failed(&self, doing: &str, error: rdkafka::error::KafkaError) -> String {
+    /// Asks until there is an answer: a broker that has just started does not lead its partitions yet, and says so at once.
+    fn patiently<T>(&self, doing: &str, ask: impl Fn() -> KafkaResult<T>) -> Result<T, String> {
+        let begun = Instant::now();
+        loop {
+            match ask() {
+                Err(error) if passes(&error) && begun.elapsed() < self.timeout => std::thread::sleep(AGAIN),
+                answer => return answer.map_err(|error| self.failed(doing, error)),
+            }
+        }
+    }
+
+    fn failed(&self, doing: &str, error: KafkaError) -> String {
         serve(self.client);
         format!(
             "{doing} (topic '{}'): {}",
@@ -179,6 +197,23 @@ impl Offsets<'_> {
             self.watch.unreachable(self.timeout, &error)
         )
     }
+}
+
+/// Whether it is about who leads or coordinates, which changes by itself.
+fn passes(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        CoordinatorLoadInProgress, CoordinatorNotAvailable, LeaderNotAvailable, NotCoordinator, NotLeaderForPartition,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            CoordinatorLoadInProgress
+                | CoordinatorNotAvailable
+                | LeaderNotAvailable
+                | NotCoordinator
+                | NotLeaderForPartition
+        )
+    )
 }
 
 /// The error of a position that the log does not hold any more; `why` says where the log begins.
