@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups clean
+.PHONY: help run build install test test-long test-kills test-simulation lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ test: ## Runs every check and test, with real services
 test-long: ## Runs the accuracy test over 10 million events
 	@scripts/setup.sh test
 	HITTERS_TEST_EVENTS=10000000 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test kafka
+
+test-kills: ## Kills a run under load 200 times and compares every row
+	@scripts/setup.sh test
+	HITTERS_TEST_KILLS=200 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test recovery -- --nocapture
+
+test-simulation: ## Runs thousands of schedules of crashes and faults
+	SCHEDULES=3000 cargo test --release --locked --package hitters-dataflow --test schedules -- --nocapture
 
 lint: ## Checks the format and runs clippy
 	cargo fmt --all --check

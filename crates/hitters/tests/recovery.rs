@@ -1,0 +1,316 @@
+//! Nothing lost, nothing twice: `hitters run` is killed under load, again and again, started again on its state, and in the end
+//! every row in Redis and every message in the results topic is byte for byte that of a run that nothing disturbed.
+//!
+//! An episode is one pass over a topic by runs that are killed one after the other, at moments that its seed decides: at a
+//! fault point of a checkpoint (the run says so and hangs there; then SIGKILL), at any time, or stopped in order (SIGTERM).
+//! Windows tumble, hop and are sessions; parallelism is 1, 2, or another one in each run.
+//!
+//! HITTERS_TEST_KILLS says how many kills there have to be (20; `make test-kills`: 200, and 20 of each kind). A failure tells
+//! its seed; HITTERS_TEST_SEED=seed HITTERS_TEST_KILLS=1 plays that episode again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use hitters_connectors::generate::Generate;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use support::command;
+use support::outside::{Outside, Published, Shown, differences, rows_that_differ};
+use support::running::{Over, Running};
+use support::state::{EVENTS, Pipeline};
+
+const PARTITIONS: u32 = 4;
+/// Runs of one episode that are interrupted, at most.
+const MOST: usize = 10;
+
+const SQL: &str = "
+CREATE TABLE tumbling (opened TEXT NOT NULL, category TEXT NOT NULL, n BIGINT, amount BIGINT, answer TEXT)
+  WITH (connector = 'redis', type = 'sink', address = '${redis}', format = 'json', target = 'hash',
+        'target.key_prefix' = '${prefix}tumble:', 'target.key_column' = 'opened', 'target.field_column' = 'category');
+INSERT INTO tumbling SELECT CAST(CAST(extract(epoch FROM window.start) AS BIGINT) AS TEXT), category, n, amount, answer FROM (
+  SELECT tumble(INTERVAL '1 second') AS window, category, count(*) AS n, sum(amount) AS amount,
+         approx_top_k_estimate(approx_top_k_accumulate(item, 64), 10) AS answer
+  FROM events GROUP BY 1, 2);
+
+CREATE TABLE ranks (id TEXT NOT NULL, n BIGINT, item TEXT)
+  WITH (connector = 'redis', type = 'sink', address = '${redis}', format = 'json', target = 'string',
+        'target.key_prefix' = '${prefix}rank:', 'target.key_column' = 'id');
+INSERT INTO ranks SELECT concat(CAST(window.start AS TEXT), '|', CAST(place AS TEXT)), n, item FROM (
+  SELECT *, row_number() OVER (PARTITION BY window ORDER BY n DESC, item) AS place FROM (
+    SELECT hop(INTERVAL '1 second', INTERVAL '4 seconds') AS window, item, count(*) AS n FROM events GROUP BY 1, 2))
+  WHERE place <= 5;
+
+CREATE TABLE hopping (id TEXT NOT NULL, answer TEXT)
+  WITH (connector = 'kafka', type = 'sink', bootstrap_servers = '${kafka}', topic = '${results}', format = 'json',
+        'sink.commit_mode' = 'exactly_once', 'sink.key_field' = 'id');
+INSERT INTO hopping SELECT concat('hop|', CAST(window.start AS TEXT), '|', coalesce(region, '')), answer FROM (
+  SELECT hop(INTERVAL '1 second', INTERVAL '5 seconds') AS window, region,
+         approx_top_k_estimate(approx_top_sum_accumulate(item, amount, 64), 5) AS answer
+  FROM events GROUP BY 1, 2);
+
+CREATE TABLE sessions (id TEXT NOT NULL, ended TEXT, n BIGINT, amount BIGINT)
+  WITH (connector = 'kafka', type = 'sink', bootstrap_servers = '${kafka}', topic = '${results}', format = 'json',
+        'sink.commit_mode' = 'exactly_once', 'sink.key_field' = 'id');
+INSERT INTO sessions SELECT concat('session|', CAST(window.start AS TEXT), '|', item), CAST(window.end AS TEXT), n, amount FROM (
+  SELECT item, session(INTERVAL '500 milliseconds') AS window, count(*) AS n, sum(amount) AS amount FROM events GROUP BY 1, 2);
+";
+
+/// How a run is interrupted, with the kills of each kind.
+const KINDS: [&str; 7] = [
+    "barrier",
+    "upload",
+    "manifest",
+    "commit",
+    "committed",
+    "any time",
+    "stopped",
+];
+
+/// A small generator (splitmix64): its seed replays a failure.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}"))
+    })
+}
+
+struct World {
+    outside: Arc<Outside>,
+    events: u64,
+    shown: Shown,
+    published: Published,
+}
+
+/// What episodes have done so far.
+#[derive(Default)]
+struct Tally {
+    /// Interruptions by kind.
+    kinds: BTreeMap<&'static str, u64>,
+    /// Those with a checkpoint behind them and rows still to come.
+    midway: u64,
+    seeds: Vec<u64>,
+    runs: u64,
+    rows: usize,
+}
+
+impl Tally {
+    fn kills(&self) -> u64 {
+        self.kinds.values().sum()
+    }
+}
+
+/// Says which seed failed, however it did.
+struct Telling(u64);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failed in the episode of HITTERS_TEST_SEED={}", self.0);
+        }
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let outside = Outside::shared();
+        let events = setting("HITTERS_TEST_EVENTS", 1_500_000);
+        outside.topic("kills", PARTITIONS as i32);
+        let options = Generate {
+            events,
+            items: 2_000,
+            rate: events as f64 / 30.0,
+            partitions: PARTITIONS,
+            ..Generate::default()
+        };
+        outside.generate("kills", &options);
+        outside.topic("undisturbed", 2);
+        let mut world = Self {
+            outside,
+            events,
+            shown: Shown::new(),
+            published: Published::new(),
+        };
+        let pipeline = world.pipeline("undisturbed", "undisturbed");
+        Running::start(pipeline.bounded(1)).end().code(0);
+        (world.shown, world.published) = world.outcome("undisturbed");
+        let shown: usize = world.shown.values().map(BTreeMap::len).sum();
+        assert!(
+            shown > 300 && world.published.len() > 1000,
+            "{shown} rows in Redis, {} messages",
+            world.published.len()
+        );
+        world
+    }
+
+    fn pipeline(&self, name: &str, results: &str) -> Pipeline {
+        let sql = format!("{EVENTS}{SQL}")
+            .replace("${events}", "kills")
+            .replace("${prefix}", &format!("{name}:"))
+            .replace("${results}", results);
+        Pipeline::new(&self.outside, name, &sql)
+    }
+
+    fn outcome(&self, name: &str) -> (Shown, Published) {
+        (self.outside.shown(&format!("{name}:")), self.outside.published(name))
+    }
+
+    /// One pass over the topic.
+    fn episode(&self, seed: u64, tally: &mut Tally) {
+        let _telling = Telling(seed);
+        let mut random = Random(seed);
+        let name = format!("episode-{seed}");
+        self.outside.topic(&name, 2);
+        let pipeline = self.pipeline(&name, &name);
+        let fixed = [Some(1), Some(2), None][(seed % 3) as usize];
+        let mut kinds: Vec<&str> = Vec::new();
+        let mut before = pipeline.newest();
+        tally.seeds.push(seed);
+        for _ in 0..MOST {
+            if kinds.is_empty() {
+                kinds = KINDS.to_vec();
+                for place in (1..kinds.len()).rev() {
+                    kinds.swap(place, random.below(place as u64 + 1) as usize);
+                }
+            }
+            let kind = kinds.pop().unwrap();
+            let parallelism = fixed.unwrap_or_else(|| 1 + random.below(3));
+            tally.runs += 1;
+            let over = interrupt(&pipeline, kind, parallelism, &mut random);
+            if over.status.code() == Some(0) {
+                break;
+            }
+            if kind == "stopped" {
+                assert_eq!(over.status.code(), Some(130), "{}", over.said);
+            } else {
+                assert!(over.was_killed(), "{:?}\n{}", over.status, over.said);
+            }
+            let after = pipeline.newest();
+            *tally
+                .kinds
+                .entry(KINDS.iter().find(|k| **k == kind).unwrap())
+                .or_default() += 1;
+            tally.midway += u64::from(after.records > 0 && after.records < self.events);
+            // A run that got far enough to be killed at a point has taken the place over.
+            let took = !["any time", "stopped"].contains(&kind);
+            assert!(
+                after.number > before.number || (!took && after.number == before.number),
+                "{kind}: checkpoint {before:?}, then {after:?}\n{}",
+                over.said
+            );
+            assert!(
+                after.records >= before.records,
+                "{kind}: checkpoint {before:?}, then {after:?}\n{}",
+                over.said
+            );
+            before = after;
+        }
+        // To the end, if it has not come, and once more: that adds nothing.
+        for _ in 0..2 {
+            tally.runs += 1;
+            Running::start(pipeline.bounded(fixed.unwrap_or(2))).end().code(0);
+            assert_eq!(pipeline.newest().records, self.events);
+        }
+        let (shown, published) = self.outcome(&name);
+        assert!(shown == self.shown, "Redis: {}", rows_that_differ(&self.shown, &shown));
+        assert!(
+            published == self.published,
+            "results: {}",
+            differences(&self.published, &published)
+        );
+        tally.rows += published.len() + shown.values().map(BTreeMap::len).sum::<usize>();
+    }
+}
+
+/// Starts a run and interrupts it, unless it is quicker.
+fn interrupt(pipeline: &Pipeline, kind: &str, parallelism: u64, random: &mut Random) -> Over {
+    let mut command = command(pipeline.bounded(parallelism));
+    let pause = match kind {
+        "any time" | "stopped" => {
+            let mut running = Running::spawn(command);
+            let pause = Duration::from_millis(50 + random.below(1500));
+            std::thread::sleep(pause);
+            return if kind == "stopped" && running.runs() {
+                // It takes a moment until signals are watched for: one that comes earlier just ends it.
+                if pipeline.newest().number > 0 && running.says("going on from checkpoint") {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                if running.runs() {
+                    running.signal("TERM");
+                }
+                running.end()
+            } else {
+                running.kill()
+            };
+        }
+        "barrier" => {
+            command.env(
+                "HITTERS_FAULT",
+                format!("barrier:{}", 1 + random.below(3 * parallelism)),
+            );
+            random.below(60)
+        }
+        point => {
+            command.env("HITTERS_FAULT", format!("{point}:{}", 1 + random.below(4)));
+            random.below(60)
+        }
+    };
+    let mut running = Running::spawn(command);
+    if !running.says("fault point") {
+        return running.end();
+    }
+    // Only the thread that reached the point hangs; the others go on for a while.
+    std::thread::sleep(Duration::from_millis(pause));
+    running.kill()
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened() {
+    let wanted = setting("HITTERS_TEST_KILLS", 20);
+    let world = World::new();
+    let mut tally = Tally::default();
+    let first = setting("HITTERS_TEST_SEED", 6000);
+    let enough = |tally: &Tally| {
+        let each = wanted / 10;
+        tally.kills() >= wanted
+            && KINDS
+                .iter()
+                .all(|kind| tally.kinds.get(kind).copied().unwrap_or(0) >= each)
+    };
+    for seed in first..first + 1000 {
+        world.episode(seed, &mut tally);
+        if enough(&tally) {
+            break;
+        }
+    }
+    println!("{:<12} kills", "killed at");
+    for kind in KINDS {
+        println!("{kind:<12} {:>5}", tally.kinds.get(kind).copied().unwrap_or(0));
+    }
+    println!(
+        "{} kills in {} runs, {} of them between the first checkpoint and the last event; seeds {:?}; {} rows compared, all equal",
+        tally.kills(),
+        tally.runs,
+        tally.midway,
+        tally.seeds,
+        tally.rows
+    );
+    assert!(enough(&tally), "only {} kills", tally.kills());
+    if wanted > 1 {
+        assert!(
+            tally.midway * 2 > tally.kills(),
+            "too many kills came before the first checkpoint"
+        );
+    }
+}
