@@ -4,6 +4,7 @@ use crate::dead_letter::DeadLetter;
 use crate::print::Print;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Options of one run, for all of its tables.
@@ -32,6 +33,8 @@ pub struct RunOptions {
     pub attempt: Option<Attempt>,
     /// What to do where a saved position was taken by retention.
     pub missing: MissingOffsets,
+    /// Set by a source when its log got partitions that this run does not read: whoever can go on from a checkpoint should.
+    pub grown: Arc<AtomicBool>,
 }
 
 impl RunOptions {

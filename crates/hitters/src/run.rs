@@ -41,20 +41,19 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
     rounds(Session::new(arguments, &pipeline, quiet, None)?, plan)
 }
 
-/// Runs a plan, again and again with other workers if it is asked to.
+/// Runs a plan; again and again, each time from a checkpoint, if other workers or further partitions want it.
 pub fn rounds(mut session: Session<'_>, plan: Plan) -> Result<(), Failure> {
     let mut plan = Some(plan);
     loop {
         let plan = plan.take().map_or_else(|| engine::plan(session.pipeline), Ok)?;
-        let Some((order, workers)) = session.round(plan)? else {
+        if !session.round(plan)? {
             return if session.signalled.load(Relaxed) {
                 Err(Failure::Stopped)
             } else {
                 Ok(())
             };
-        };
-        session.options.parallelism = workers;
-        session.scaled = Some(order);
+        }
+        session.again = true;
     }
 }
 
@@ -68,6 +67,8 @@ pub struct Session<'a> {
     signalled: Arc<AtomicBool>,
     /// For runs that keep state.
     control: Option<Control>,
+    /// True for rounds after the first.
+    again: bool,
     /// The order that began this round.
     scaled: Option<Order>,
     /// For a replay.
@@ -90,6 +91,7 @@ impl<'a> Session<'a> {
             options: job_options(arguments, pipeline),
             signalled: on_signal()?,
             control: None,
+            again: false,
             scaled: None,
             switch,
         })
@@ -99,15 +101,16 @@ impl<'a> Session<'a> {
         Failure::Run(self.pipeline.script.mask(&error.to_string()))
     }
 
-    /// Runs until the input ends or somebody stops it, and reports; gives the order to go on with other workers, if it was that.
-    fn round(&mut self, plan: Plan) -> Result<Option<(Order, usize)>, Failure> {
+    /// Runs until the input ends or somebody stops it, and reports. True: another round is to follow.
+    fn round(&mut self, plan: Plan) -> Result<bool, Failure> {
         let (arguments, pipeline) = (self.arguments, self.pipeline);
         let prints = engine::prints(&plan);
         let mut run = run_options(arguments, pipeline, &plan, &self.output)?;
         let state = State::take(arguments, pipeline)?;
-        if self.switch.is_none() && self.scaled.is_none() {
+        if self.switch.is_none() && !self.again {
             replay::begin(pipeline, &plan, self.quiet)?;
         }
+        let grown = run.grown.clone();
         run.attempt = state.as_ref().map(|state| state.attempt.clone());
         let place = state.as_ref().map(|state| state.place.clone());
         if let Some(found) = state.as_ref().and_then(State::found).filter(|_| !self.quiet) {
@@ -133,17 +136,23 @@ impl<'a> Session<'a> {
         if let Some(place) = &place {
             self.serve(place, &metrics)?;
         }
-        let order = self.watch(&job, &watch)?;
+        let goes_on = || place.is_some() && grown.load(Relaxed);
+        let order = self.watch(&job, &watch, goes_on)?;
         let summary = job.join();
         let letters = factory.flush_dead_letters();
         let summary = summary.and_then(|summary| letters.map(|()| summary));
         let summary = summary.map_err(|error| self.failed(&error))?;
-        if let Some(Order {
-            what: Do::Scale(workers),
-            ..
-        }) = order
-        {
-            return Ok(order.map(|order| (order, workers)));
+        match order {
+            Some(Order {
+                what: Do::Scale(workers),
+                ..
+            }) => {
+                self.options.parallelism = workers;
+                self.scaled = order;
+                return Ok(true);
+            }
+            None if goes_on() && !self.signalled.load(Relaxed) => return Ok(true),
+            _ => {}
         }
         if let Some(switch) = self.switch.as_mut().filter(|_| !summary.stopped) {
             switch.switch()?;
@@ -160,7 +169,7 @@ impl<'a> Session<'a> {
         if let Some(order) = order {
             order.done(json!({ "stopped": true, "checkpoint": metrics.checkpoint.load(Relaxed) }));
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Opens the control socket, or shows the new round at the one that is open.
@@ -185,7 +194,7 @@ impl<'a> Session<'a> {
     }
 
     /// Shows progress until the job has ended; gives the order that ended it.
-    fn watch(&mut self, job: &Job, watch: &Watch<'_>) -> Result<Option<Order>, Failure> {
+    fn watch(&mut self, job: &Job, watch: &Watch<'_>, goes_on: impl Fn() -> bool) -> Result<Option<Order>, Failure> {
         let stopper = job.stopper();
         let mut progress = Progress::new(&self.pipeline.name, self.quiet);
         let (mut order, mut failed) = (None, None);
@@ -193,7 +202,8 @@ impl<'a> Session<'a> {
             if order.is_none() {
                 order = self.control.as_ref().and_then(Control::order);
             }
-            if order.is_some() || self.signalled.load(Relaxed) || watch.limit_reached() || self.output.is_closed() {
+            let asked = order.is_some() || self.signalled.load(Relaxed);
+            if asked || watch.limit_reached() || self.output.is_closed() || goes_on() {
                 stopper.stop();
             }
             if let Some(Err(error)) = self.switch.as_mut().map(|switch| switch.look(job.metrics())) {

@@ -158,6 +158,53 @@ fn readers_are_switched_over_when_the_next_version_has_caught_up() {
 }
 
 #[test]
+fn partitions_that_are_added_are_read_from_their_beginning_without_a_restart() {
+    let world = World::new();
+    let sql = fs::read_to_string(world.folder.path().join("top.sql")).unwrap();
+    let often = "'source.offset' = 'latest', client_configs = 'topic.metadata.refresh.interval.ms=300'";
+    fs::write(
+        world.folder.path().join("top.sql"),
+        sql.replace("'source.offset' = 'earliest'", often),
+    )
+    .unwrap();
+    let mut child = world.start("run");
+    until("the run", || run(["status", &world.file()]).code == Some(0));
+    let servers = world.kafka.bootstrap_servers();
+    let topics = Topics::connect(&servers, &[], &RunOptions::default()).unwrap();
+    topics.widen("events", 6).unwrap();
+    // Before the run has noticed: these rows would be lost to a reader that begins at the end of a new partition.
+    let options = Generate {
+        events: 60_000,
+        rate: 5000.0,
+        start: Generate::default().start + 100_000,
+        partitions: 6,
+        ..Generate::default()
+    };
+    to_topic(
+        &options,
+        &servers,
+        "events",
+        &[],
+        &RunOptions::default(),
+        false,
+        &mut |_| true,
+    )
+    .unwrap();
+    until("rows of six partitions", || {
+        let status = run(["status", &world.file(), "--json"]).stdout;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap_or_default();
+        status["total"]["records"] == 60_000 && status["partitions"].as_array().is_some_and(|all| all.len() == 6)
+    });
+    assert!(
+        world.log("run").contains("going on from a checkpoint"),
+        "{}",
+        world.log("run")
+    );
+    run(["stop", &world.file()]).well();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn a_pipeline_without_readers_cannot_be_replayed() {
     run(["replay", "flights"]).fails(2, &["no readers", "version = 2"]);
 }

@@ -1,10 +1,13 @@
 //! Notices that a topic got more partitions while it is read.
 //!
-//! A run reads the partitions that the topic had at its start. Rows of later ones wait in the log for the next run, which
-//! must be said: producers send there at once, so that every answer lacks their share.
+//! A run reads the partitions that the topic had at its start. Rows of later ones wait in the log, and producers send there at
+//! once: a run with checkpoints goes on from one and reads them from their beginning, any other says what its answers lack.
 
 use super::client::{Client, check_topic, metadata, serve};
+use crate::run::RunOptions;
 use rdkafka::consumer::Consumer;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How often the brokers are asked, unless `topic.metadata.refresh.interval.ms` says otherwise.
@@ -19,11 +22,14 @@ pub(crate) struct Growth {
     known: usize,
     every: Duration,
     asked: Instant,
+    /// Whether the run can go on from a checkpoint.
+    goes_on: bool,
+    grown: Arc<AtomicBool>,
 }
 
 impl Growth {
     /// Of a topic that has `partitions` now. `settings` are the table's `client_configs`.
-    pub(crate) fn new(topic: &str, partitions: usize, settings: &[(String, String)]) -> Self {
+    pub(crate) fn new(topic: &str, partitions: usize, settings: &[(String, String)], run: &RunOptions) -> Self {
         let every = settings
             .iter()
             .rev()
@@ -36,6 +42,8 @@ impl Growth {
             known: partitions,
             every,
             asked: Instant::now(),
+            goes_on: run.attempt.is_some(),
+            grown: run.grown.clone(),
         }
     }
 
@@ -54,10 +62,16 @@ impl Growth {
         let partitions = found.topics().iter().map(|topic| topic.partitions().len()).sum();
         if partitions > self.known {
             self.known = partitions;
+            let what = if self.goes_on {
+                "going on from a checkpoint to read the new ones"
+            } else {
+                "rows of the new ones are not in its results. Start it again to read them too"
+            };
             watch.say(&format!(
-                "topic '{}' has {partitions} partitions now, and had {} when this run began: rows of the new ones are not in its results. Start it again to read them too",
+                "topic '{}' has {partitions} partitions now, and had {} when this run began: {what}",
                 self.topic, self.at_start
             ));
+            self.grown.store(true, Relaxed);
         }
     }
 }

@@ -174,7 +174,7 @@ impl Source for KafkaSource {
             self.hint(&logs, partitions);
         }
         let growth = (first && !self.run.is_bounded())
-            .then(|| Growth::new(&self.table.topic, logs.len(), &self.table.servers.settings));
+            .then(|| Growth::new(&self.table.topic, logs.len(), &self.table.servers.settings, &self.run));
         let (client, _) = self.client()?;
         serve(&client);
         let fail = |message: String| self.bad.error(message);

@@ -8,7 +8,7 @@ mod wait;
 use crate::kafka::{KafkaTable, Servers, Watch, metadata};
 use crate::run::RunOptions;
 use hitters_planner::table::Table;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -232,6 +232,24 @@ impl Topics {
         }
         self.settle(&spec.name)?;
         Ok(Outcome::Created)
+    }
+
+    /// Raises the number of partitions of a topic to this. It cannot be lowered again.
+    ///
+    /// # Errors
+    ///
+    /// If the brokers do not answer, or refuse (there are as many already, no permission).
+    pub fn widen(&self, name: &str, partitions: usize) -> Result<(), String> {
+        let refused = |why: &dyn fmt::Display| {
+            let servers = self.watch.servers();
+            format!("topic '{name}' at {servers} cannot have {partitions} partitions: {why}")
+        };
+        let wanted = NewPartitions::new(name, partitions);
+        let answers = wait(self.admin.create_partitions([&wanted], &self.options()));
+        for answer in answers.map_err(|error| refused(&error))? {
+            answer.map_err(|(_, code)| refused(&code))?;
+        }
+        self.settle(name)
     }
 
     /// Waits until every partition has a leader: a new topic takes a moment to become usable.
