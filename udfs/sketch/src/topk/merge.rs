@@ -61,27 +61,21 @@ impl<C: Counter> Classes<C> {
     /// A class goes to the place that is the number of better ones: all pairs are compared, without branches, many at a time.
     #[inline(always)]
     fn best(&self) -> [C::Packed; MOST] {
-        #[inline(always)]
-        fn ranked<const N: usize, P: Copy + Ord + Default>(all: &[P; MOST], n: usize) -> [P; MOST] {
-            let mut ranks = [0u32; N];
-            for x in &all[..n] {
-                for (rank, y) in ranks.iter_mut().zip(all) {
+        const MANY: usize = 8;
+        let mut best = [C::Packed::default(); MOST];
+        let all = &self.all[..self.n];
+        for (from, some) in self.all.chunks_exact(MANY).enumerate().take(self.n.div_ceil(MANY)) {
+            let mut ranks = [0u32; MANY];
+            for x in all {
+                for (rank, y) in ranks.iter_mut().zip(some) {
                     *rank += u32::from(x > y);
                 }
             }
-            let mut best = [P::default(); MOST];
-            for (x, rank) in all[..n].iter().zip(&ranks) {
-                if let Some(place) = best.get_mut(*rank as usize) {
-                    *place = *x;
-                }
+            for (rank, y) in ranks.iter().zip(some).take(self.n - from * MANY) {
+                best[*rank as usize % MOST] = *y;
             }
-            best
         }
-        if self.n <= 2 * SLOTS {
-            ranked::<{ 2 * SLOTS }, _>(&self.all, self.n)
-        } else {
-            ranked::<MOST, _>(&self.all, self.n)
-        }
+        best
     }
 }
 
