@@ -80,7 +80,7 @@ impl SourceFactory for OneReader {
 
 /// What a sink was asked for: `None` is a barrier, a number the commit of that checkpoint.
 #[derive(Clone, Default)]
-struct Calls(Arc<Mutex<Vec<Option<u64>>>>);
+struct Calls(Arc<Mutex<Vec<Option<u64>>>>, Arc<AtomicU64>);
 
 impl Sink for Calls {
     fn write(&mut self, _: &RecordBatch) -> Result<(), Error> {
@@ -104,7 +104,9 @@ impl Sink for Calls {
 
 impl SinkFactory for Calls {
     fn open(&self, _: Option<&Arc<Table>>, _: SchemaRef) -> Result<Box<dyn Sink>, Error> {
-        Ok(Box::new(self.clone()))
+        // The first sink of the plan is listened to.
+        let first = self.1.fetch_add(1, Ordering::Relaxed) == 0;
+        Ok(Box::new(if first { self.clone() } else { Self::default() }))
     }
 }
 
