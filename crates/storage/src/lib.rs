@@ -1,7 +1,7 @@
 //! Where checkpoints are kept: a folder of this machine, S3, HDFS.
 //!
 //! This crate owns the ways to these stores and nothing of what is stored: objects are names and bytes. All stores keep the
-//! same promises (`tests/promises.rs`): an object is seen whole or not at all, [`Storage::put_new`] has one winner, lists are
+//! same promises (`tests/promises`): an object is seen whole or not at all, [`Storage::put_new`] has one winner, lists are
 //! in order.
 //!
 //! [`Storage::put_new`]: hitters_dataflow::checkpoint::Storage::put_new

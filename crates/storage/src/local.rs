@@ -48,23 +48,19 @@ impl Local {
             serial: AtomicU64::new(0),
             _lock: lock,
         };
-        local.remove_leftovers(&local.root).map_err(|error| failed(&error))?;
+        local.remove_leftovers().map_err(|error| failed(&error))?;
         Ok(local)
     }
 
     /// Removes the temporary files of a run that was killed.
-    fn remove_leftovers(&self, folder: &Path) -> io::Result<()> {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if entry.file_type()?.is_dir() {
-                self.remove_leftovers(&entry.path())?;
-            } else if name.starts_with('.') && name.ends_with(TEMPORARY) {
-                fs::remove_file(entry.path())?;
+    fn remove_leftovers(&self) -> io::Result<()> {
+        walk(&self.root, "", &mut |name, path| {
+            let file = name.rsplit('/').next().unwrap_or(name);
+            if file.starts_with('.') && file.ends_with(TEMPORARY) {
+                fs::remove_file(path)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Writes a temporary file beside the place of an object, and lets `publish` give it its name.
@@ -84,33 +80,6 @@ impl Local {
         let published = published?;
         sync_folder(folder)?;
         Ok(published)
-    }
-
-    /// All objects below a folder, whose name ends with `/` or is empty.
-    fn find(&self, folder: &Path, prefix: &str, found: &mut Vec<String>) -> io::Result<()> {
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if is_nothing(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            // What is no name of ours is no object: temporary files, the lock, what others put here.
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            let full = format!("{prefix}{name}");
-            if name::check(&full).is_err() {
-                continue;
-            }
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                self.find(&entry.path(), &format!("{full}/"), found)?;
-            } else if kind.is_file() {
-                found.push(full);
-            }
-        }
-        Ok(())
     }
 
     fn failed(&self, what: &str, name: &str, error: &io::Error) -> StorageError {
@@ -158,8 +127,14 @@ impl Storage for Local {
             _ => (self.root.join(folder), format!("{folder}/")),
         };
         let mut found = Vec::new();
-        self.find(&path, &prefix, &mut found)
-            .map_err(|error| self.failed("list", folder, &error))?;
+        let walked = walk(&path, &prefix, &mut |name, _| {
+            // What is no name of ours is no object: temporary files, the lock, what others put here.
+            if name::check(name).is_ok() {
+                found.push(name.to_owned());
+            }
+            Ok(())
+        });
+        walked.map_err(|error| self.failed("list", folder, &error))?;
         found.sort_unstable();
         Ok(found)
     }
@@ -177,6 +152,40 @@ impl Storage for Local {
     fn describe(&self) -> String {
         self.root.display().to_string()
     }
+}
+
+/// Calls `visit` with the name and the path of every file below a folder. `prefix`: what the names begin with, with a `/` at its
+/// end unless it is empty.
+///
+/// Links are followed, as they are by reads and writes: a folder of the store may lie on another disk. A circle of links ends
+/// where the system has had enough of them.
+fn walk(folder: &Path, prefix: &str, visit: &mut dyn FnMut(&str, &Path) -> io::Result<()>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_nothing(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let (name, path) = (format!("{prefix}{name}"), entry.path());
+        let kind = match fs::metadata(&path) {
+            Ok(metadata) => metadata.file_type(),
+            // Renamed or removed meanwhile.
+            Err(error) if is_nothing(&error) => continue,
+            // To nowhere, or too often round a circle.
+            Err(_) if entry.file_type()?.is_symlink() => continue,
+            Err(error) => return Err(error),
+        };
+        if kind.is_dir() && name::check(&name).is_ok() {
+            walk(&path, &format!("{name}/"), visit)?;
+        } else if kind.is_file() {
+            visit(&name, &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a folder and those above it, each of them durable.

@@ -113,6 +113,24 @@ fn what_a_killed_run_left_is_removed_and_what_others_put_here_is_not() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_folder_on_another_disk_is_a_part_of_the_store_by_a_link() {
+    use std::os::unix::fs::symlink;
+    let (folder, other) = (folder(), folder());
+    symlink(other.path(), folder.path().join("panes")).unwrap();
+    symlink(folder.path(), other.path().join("circle")).unwrap();
+    symlink(folder.path().join("nowhere"), folder.path().join("dangling")).unwrap();
+    fs::write(other.path().join(".7.0.tmp"), "left").unwrap();
+    let store = Local::open(folder.path()).unwrap();
+    store.put("panes/7", b"x").unwrap();
+    assert_eq!(fs::read(other.path().join("7")).unwrap(), b"x");
+    assert!(!other.path().join(".7.0.tmp").exists());
+    assert!(store.list("").unwrap().contains(&"panes/7".to_owned()));
+    fs::remove_file(other.path().join("circle")).unwrap();
+    assert_eq!(store.list("").unwrap(), ["panes/7"]);
+}
+
 #[test]
 fn a_file_in_the_place_of_a_folder_is_said() {
     let folder = folder();
