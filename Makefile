@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long test-kills test-simulation lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups clean
+.PHONY: help run build install test test-long test-kills test-simulation lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ bench-latency: ## Measures the time from the event that closes a window to its r
 bench-groups: ## Measures the memory of 100,000 groups, and what a memory limit says
 	@scripts/setup.sh test
 	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters --bench groups
+
+bench-checkpoints: ## Measures what checkpoints cost, and how soon a killed run is back
+	@scripts/setup.sh test
+	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters --bench checkpoints
 
 clean: ## Removes what was built and what the runs wrote
 	rm -rf "$(CARGO_TARGET_DIR)" results
