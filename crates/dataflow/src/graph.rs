@@ -16,6 +16,8 @@ pub struct Graph {
     /// The windows.
     pub windows: Vec<WindowEdge>,
     tiers: Vec<Tier>,
+    /// For each node, its position among the windows.
+    window_of: Vec<Option<usize>>,
 }
 
 /// To an input of a node.
@@ -93,13 +95,23 @@ impl Graph {
             }
             reached.push(from);
         }
+        let mut window_of = vec![None; plan.nodes.len()];
+        for (position, window) in windows.iter().enumerate() {
+            window_of[window.node] = Some(position);
+        }
         Ok(Self {
             plan,
             consumers,
             sources,
             windows,
             tiers,
+            window_of,
         })
+    }
+
+    /// The position of a node among the windows, if it is one.
+    pub fn window_of(&self, node: NodeId) -> Option<usize> {
+        self.window_of[node]
     }
 
     /// Where a node runs.

@@ -371,8 +371,7 @@ impl Worker {
                     });
                 }
                 Tier::Window => {
-                    let window = graph.windows.iter().position(|window| window.node == edge.node);
-                    if let Some((panes, _)) = window.and_then(|window| self.panes.get_mut(window)) {
+                    if let Some((panes, _)) = graph.window_of(edge.node).and_then(|window| self.panes.get_mut(window)) {
                         let late = panes.add(&batch)?;
                         self.metrics.late.fetch_add(late.late, Relaxed);
                         self.metrics.late_idle.fetch_add(late.late_idle, Relaxed);
