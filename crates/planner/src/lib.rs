@@ -27,6 +27,7 @@ mod optimize;
 mod places;
 mod planner;
 mod row_time;
+mod share;
 mod size;
 mod sources;
 mod sql_text;

@@ -11,6 +11,7 @@ use crate::insert::{self, Target};
 use crate::optimize;
 use crate::places::Places;
 use crate::plan::{Plan, Warning};
+use crate::share::share;
 use crate::syntax::{self, Parsed, Statement, place, simple_name};
 use crate::table::Table;
 use crate::windowing;
@@ -418,7 +419,7 @@ impl<'a> File<'a> {
         }
         let tables = self.catalog.declared.iter().map(|d| d.table.clone()).collect();
         Ok(Plan {
-            nodes: builder.nodes,
+            nodes: share(builder.nodes),
             warnings: self.warnings,
             tables,
         })
