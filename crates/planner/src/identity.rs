@@ -4,9 +4,11 @@
 //! of nodes and columns in a plan, further columns that other queries read, names of sinks and places in the file play no
 //! part. The text is for machines, and for the one who compares two of them; `explain` is for people.
 
-use crate::plan::{Aggregate, NamedExpr, NodeId, NodeKind, Plan, SourceNode};
+use crate::plan::{Aggregate, NamedExpr, Node, NodeId, NodeKind, Plan, SourceNode};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -20,16 +22,28 @@ pub fn identity(plan: &Plan, node: NodeId) -> String {
     let mut generated: Vec<&NamedExpr> = sources.iter().flat_map(|source| &source.generated).collect();
     generated.retain(|column| used.contains(&column.name));
     for column in generated {
-        put(&mut text, format_args!("; {} = {}", column.name, sql(&column.expr)));
+        put(
+            &mut text,
+            format_args!("; {} = {}", column.name, sql(&column.expr, false)),
+        );
     }
     text
 }
 
 fn write<'p>(plan: &'p Plan, id: NodeId, text: &mut String, sources: &mut Vec<&'p SourceNode>) {
     let node = &plan.nodes[id];
+    let exact = ambiguous(plan, node);
+    if let (NodeKind::Project(exprs), [input], false) = (&node.kind, node.inputs.as_slice(), exact)
+        && exprs.iter().all(selects)
+    {
+        // Which columns go along depends on what others read.
+        return write(plan, *input, text, sources);
+    }
     match &node.kind {
         NodeKind::Source(source) => {
-            let expression = |expr: &Option<Arc<dyn PhysicalExpr>>| expr.as_ref().map_or("default".to_string(), sql);
+            let expression = |expr: &Option<Arc<dyn PhysicalExpr>>| {
+                expr.as_ref().map_or("default".to_string(), |expr| sql(expr, false))
+            };
             let (time, watermark) = (expression(&source.event_time), expression(&source.watermark));
             let table = &source.table;
             put(
@@ -42,12 +56,12 @@ fn write<'p>(plan: &'p Plan, id: NodeId, text: &mut String, sources: &mut Vec<&'
             );
             sources.push(source);
         }
-        NodeKind::Project(exprs) => put(text, format_args!("project [{}]", named(exprs))),
-        NodeKind::Filter(predicate) => put(text, format_args!("filter {}", sql(predicate))),
+        NodeKind::Project(exprs) => put(text, format_args!("project [{}]", named(exprs, exact))),
+        NodeKind::Filter(predicate) => put(text, format_args!("filter {}", sql(predicate, exact))),
         NodeKind::Unnest { column } => put(text, format_args!("unnest {column}")),
         NodeKind::Union => text.push_str("union"),
         NodeKind::Window(window) => {
-            let (keys, aggregates) = (named(&window.keys), aggregates(&window.aggregates));
+            let (keys, aggregates) = (named(&window.keys, exact), aggregates(&window.aggregates, exact));
             put(
                 text,
                 format_args!(
@@ -61,19 +75,23 @@ fn write<'p>(plan: &'p Plan, id: NodeId, text: &mut String, sources: &mut Vec<&'
             aggregates: calls,
         } => put(
             text,
-            format_args!("regroup keys [{}] aggregates [{}]", named(keys), aggregates(calls)),
+            format_args!(
+                "regroup keys [{}] aggregates [{}]",
+                named(keys, exact),
+                aggregates(calls, exact)
+            ),
         ),
         NodeKind::RowNumber {
             partition_by,
             order_by,
             limit,
         } => {
-            let order: Vec<String> = order_by.iter().map(sorted).collect();
+            let order: Vec<String> = order_by.iter().map(|sort| sorted(sort, exact)).collect();
             put(
                 text,
                 format_args!(
                     "row_number of [{}] by [{}] up to {limit:?}",
-                    list(partition_by),
+                    list(partition_by, exact),
                     order.join(", ")
                 ),
             );
@@ -81,14 +99,21 @@ fn write<'p>(plan: &'p Plan, id: NodeId, text: &mut String, sources: &mut Vec<&'
         NodeKind::Join { join_type, on, filter } => {
             let on: Vec<String> = on
                 .iter()
-                .map(|(left, right)| format!("{} = {}", sql(left), sql(right)))
+                .map(|(left, right)| format!("{} = {}", sql(left, false), sql(right, false)))
                 .collect();
             put(text, format_args!("{join_type} join on [{}]", on.join(", ")));
             if let Some(filter) = filter {
-                put(text, format_args!(" where {}", sql(filter)));
+                put(text, format_args!(" where {}", sql(filter, exact)));
             }
         }
         NodeKind::Sink(_) => text.push_str("sink"),
+    }
+    if let NodeKind::Window(_) | NodeKind::Regroup { .. } | NodeKind::RowNumber { .. } | NodeKind::Join { .. } =
+        node.kind
+    {
+        let fields = node.schema.fields().iter();
+        let types: Vec<String> = fields.map(|field| field.data_type().to_string()).collect();
+        put(text, format_args!(" types [{}]", types.join(", ")));
     }
     if !node.inputs.is_empty() {
         text.push_str(" <- (");
@@ -102,42 +127,67 @@ fn write<'p>(plan: &'p Plan, id: NodeId, text: &mut String, sources: &mut Vec<&'
     }
 }
 
-fn aggregates(calls: &[Aggregate]) -> String {
+/// Whether it is a column under its own name.
+fn selects(named: &NamedExpr) -> bool {
+    named
+        .expr
+        .downcast_ref::<Column>()
+        .is_some_and(|column| column.name() == named.name)
+}
+
+/// Whether columns of the inputs share a name, as after a join.
+fn ambiguous(plan: &Plan, node: &Node) -> bool {
+    let mut names = HashSet::new();
+    let fields = node.inputs.iter().flat_map(|input| plan.nodes[*input].schema.fields());
+    let joins = matches!(node.kind, NodeKind::Join { .. }) || node.inputs.len() == 1;
+    joins && !fields.map(|field| field.name()).all(|name| names.insert(name))
+}
+
+fn aggregates(calls: &[Aggregate], exact: bool) -> String {
     let one = |call: &Aggregate| {
         let function = &call.function;
-        let order: Vec<String> = function.order_bys().iter().map(sorted).collect();
+        let order: Vec<String> = function.order_bys().iter().map(|sort| sorted(sort, exact)).collect();
         let mut text = format!(
             "{}({}{})",
             function.fun().name(),
             if function.is_distinct() { "distinct " } else { "" },
-            list(&function.expressions())
+            list(&function.expressions(), exact)
         );
         if !order.is_empty() {
             put(&mut text, format_args!(" by {}", order.join(", ")));
         }
         if let Some(filter) = &call.filter {
-            put(&mut text, format_args!(" filter {}", sql(filter)));
+            put(&mut text, format_args!(" filter {}", sql(filter, exact)));
         }
         text
     };
     calls.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn named(exprs: &[NamedExpr]) -> String {
-    let one = |named: &NamedExpr| format!("{} as {}", sql(&named.expr), named.name);
+fn named(exprs: &[NamedExpr], exact: bool) -> String {
+    let one = |named: &NamedExpr| format!("{} as {}", sql(&named.expr, exact), named.name);
     exprs.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn list<'e>(exprs: impl IntoIterator<Item = &'e Arc<dyn PhysicalExpr>>) -> String {
-    exprs.into_iter().map(sql).collect::<Vec<_>>().join(", ")
+fn list<'e>(exprs: impl IntoIterator<Item = &'e Arc<dyn PhysicalExpr>>, exact: bool) -> String {
+    exprs
+        .into_iter()
+        .map(|expr| sql(expr, exact))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
-fn sorted(sort: &PhysicalSortExpr) -> String {
-    format!("{} {}", sql(&sort.expr), sort.options)
+fn sorted(sort: &PhysicalSortExpr, exact: bool) -> String {
+    format!("{} {}", sql(&sort.expr, exact), sort.options)
 }
 
-fn sql(expr: &Arc<dyn PhysicalExpr>) -> String {
-    fmt_sql(expr.as_ref()).to_string()
+/// Columns by name, so that their positions play no part; `exact`: by position as well, where names are not enough.
+fn sql(expr: &Arc<dyn PhysicalExpr>, exact: bool) -> String {
+    if exact {
+        expr.to_string()
+    } else {
+        fmt_sql(expr.as_ref()).to_string()
+    }
 }
 
 /// Writing to a string does not fail.
