@@ -1,6 +1,6 @@
 //! The table of `udfs/sketch/README.md`: our sketch beside its peers, on the same streams, in one process, in turn.
 //!
-//! `hitters-sketch-bench [accuracy|speed|merge|all] [--events N] [--identifiers FILE] [--stream NAMES] [--only PEER] [--budget KB] [--k K] [--text]`
+//! `hitters-sketch-bench [accuracy|speed|merge|all] [--events N] [--identifiers FILE] [--stream NAMES] [--only PEERS] [--budget KB] [--k K] [--text]`
 
 mod accuracy;
 mod measure;
@@ -32,7 +32,7 @@ impl Options {
             .filter(|m| {
                 self.only
                     .as_ref()
-                    .is_none_or(|only| m.name.contains(only.as_str()))
+                    .is_none_or(|only| only.split(',').any(|only| m.name.contains(only)))
             })
             .copied()
             .collect()

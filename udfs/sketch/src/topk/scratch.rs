@@ -1,7 +1,7 @@
 //! What the passes over a block write down: lists of rows, and hints at the entries of hot items.
 //!
 //! Nothing here is state. A hint is the number of the entry that was last hit by a hash with the same first bits, in whatever sketch this thread
-//! updated; the key is compared before anything is added. Kept by the thread, 22 KB for all of its sketches, hints stay warm from batch to
+//! updated; the key is compared before anything is added. Kept by the thread, 23 KB for all of its sketches, hints stay warm from batch to
 //! batch, and no batch pays for cleaning.
 
 use std::cell::RefCell;
