@@ -3,7 +3,7 @@
 //!
 //! An episode is one pass over a topic by runs that are killed one after the other, at moments that its seed decides: at a
 //! fault point of a checkpoint (the run says so and hangs there; then SIGKILL), at any time, or stopped in order (SIGTERM).
-//! Windows tumble, hop and are sessions; parallelism is 1, 2, or another one in each run.
+//! Windows tumble, hop and are sessions, are joined, grouped again and numbered; parallelism is 1, 2, or another one in each run.
 //!
 //! HITTERS_TEST_KILLS says how many kills there have to be (20; `make test-kills`: 200, and 20 of each kind). A failure tells
 //! its seed; HITTERS_TEST_SEED=seed HITTERS_TEST_KILLS=1 plays that episode again.
@@ -40,6 +40,16 @@ INSERT INTO ranks SELECT concat(CAST(window.start AS TEXT), '|', CAST(place AS T
   SELECT *, row_number() OVER (PARTITION BY window ORDER BY n DESC, item) AS place FROM (
     SELECT hop(INTERVAL '1 second', INTERVAL '4 seconds') AS window, item, count(*) AS n FROM events GROUP BY 1, 2))
   WHERE place <= 5;
+
+CREATE VIEW here AS SELECT item, tumble(INTERVAL '1 second') AS window, count(*) AS n FROM events WHERE region = 'eu' GROUP BY 1, 2;
+CREATE VIEW there AS SELECT item, tumble(INTERVAL '1 second') AS window, sum(amount) AS n FROM events WHERE region <> 'eu' GROUP BY 1, 2;
+CREATE TABLE both (id TEXT NOT NULL, items BIGINT, most BIGINT, n BIGINT)
+  WITH (connector = 'redis', type = 'sink', address = '${redis}', format = 'json', target = 'string',
+        'target.key_prefix' = '${prefix}both:', 'target.key_column' = 'id');
+INSERT INTO both SELECT CAST(window.start AS TEXT), items, most, n FROM (
+  SELECT window, count(*) AS items, max(b) AS most, sum(a) AS n FROM (
+    SELECT here.window AS window, here.n AS a, there.n AS b FROM here JOIN there ON here.item = there.item AND here.window = there.window)
+  GROUP BY window);
 
 CREATE TABLE hopping (id TEXT NOT NULL, answer TEXT)
   WITH (connector = 'kafka', type = 'sink', bootstrap_servers = '${kafka}', topic = '${results}', format = 'json',

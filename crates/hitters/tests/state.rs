@@ -378,3 +378,34 @@ fn a_bounded_run_that_has_ended_adds_nothing_until_its_topic_grows() {
     Running::start(pipeline.bounded(2)).end().code(0);
     world.equals_undisturbed();
 }
+
+#[test]
+fn while_its_state_cannot_be_stored_a_run_holds_results_back_and_loses_none() {
+    let mut world = World::new("unstorable", 2);
+    let pipeline = world.pipeline();
+    world.send(0..5, 2);
+    let mut running = world.start_and_read_all(&pipeline, 2);
+    // A file where the folder of objects should be: nothing can be written there, whoever tries.
+    let (folder, away) = (pipeline.state.join("state"), pipeline.state.join("away"));
+    fs::rename(&folder, &away).unwrap();
+    fs::write(&folder, "").unwrap();
+    assert!(running.says("the run goes on and tries again"), "{}", running.said);
+    let (shown, published) = world.outcome("results");
+    let stored = pipeline.newest();
+    world.send(5..9, 2);
+    // Rows go on to be seen in Redis, but those of the topic wait for their checkpoint.
+    let until = Instant::now() + Duration::from_secs(60);
+    while world.outcome("results").0.len() < shown.len() + 3 {
+        assert!(Instant::now() < until && running.runs(), "{}", running.said);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(world.outcome("results").1 == published);
+    assert_eq!(pipeline.newest(), stored);
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&away, &folder).unwrap();
+    world.wait_for_all(&pipeline, &mut running);
+    assert_eq!(pipeline.manifests().last().unwrap().0, pipeline.newest().number);
+    running.kill();
+    Running::start(pipeline.bounded(1)).end().code(0);
+    world.equals_undisturbed();
+}

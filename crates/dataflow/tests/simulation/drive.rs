@@ -141,7 +141,15 @@ impl Drive {
         self.outcome.runs += 1;
         assert!(self.outcome.runs < 100_000, "it does not come to an end");
         let troubles = self.schedule.troubles;
-        let started = world.start(&mut self.random, workers, troubles.map(|troubles| troubles.keep));
+        let keep = troubles.map(|troubles| troubles.keep);
+        let (zombies, moves) = (&mut self.zombies, &mut self.outcome.zombies);
+        let started = world.start(&mut self.random, workers, keep, |random| {
+            // The store does not tell whose call died: then the start did, which it may at any time.
+            for _ in 0..random.below(6) {
+                haunt(zombies, random);
+                *moves += 1;
+            }
+        });
         let dead = world.store.died();
         let mut life = match started {
             Ok(life) if !dead => life,
@@ -181,7 +189,12 @@ impl Drive {
                 return false;
             }
             if !self.zombies.is_empty() && self.random.below(4) == 0 {
-                self.haunt(world);
+                haunt(&mut self.zombies, &mut self.random);
+                self.outcome.zombies += 1;
+                if world.store.died() {
+                    // Which of them it was does not matter.
+                    self.zombies.pop();
+                }
             }
         }
     }
@@ -192,23 +205,21 @@ impl Drive {
         self.outcome.checkpoints.1 += failed;
         whole
     }
+}
 
-    /// A run that was taken over moves: it must neither store anything nor show anything.
-    fn haunt(&mut self, world: &World) {
-        let which = self.random.below(self.zombies.len() as u64) as usize;
-        let zombie = &mut self.zombies[which];
-        self.outcome.zombies += 1;
-        zombie.ask();
-        match zombie.step(&mut self.random) {
-            Ok(Did::Something) => {}
-            Ok(Did::Stored) => panic!("a run that was taken over stored a checkpoint"),
-            Ok(Did::All) => panic!("a run that was taken over came to a good end"),
-            Err(_) => {
-                self.zombies.swap_remove(which);
-            }
-        }
-        if world.store.died() && which < self.zombies.len() {
-            self.zombies.swap_remove(which);
+/// A run that was taken over moves: it must neither store anything nor show anything.
+fn haunt(zombies: &mut Vec<Life>, random: &mut Random) {
+    if zombies.is_empty() {
+        return;
+    }
+    let which = random.below(zombies.len() as u64) as usize;
+    zombies[which].ask();
+    match zombies[which].step(random) {
+        Ok(Did::Something) => {}
+        Ok(Did::Stored) => panic!("a run that was taken over stored a checkpoint"),
+        Ok(Did::All) => panic!("a run that was taken over came to a good end"),
+        Err(_) => {
+            zombies.swap_remove(which);
         }
     }
 }

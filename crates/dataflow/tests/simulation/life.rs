@@ -90,14 +90,22 @@ impl World {
         owned.collect()
     }
 
-    /// Starts a run, on the newest checkpoint if it keeps any: at most `keep` of them.
-    pub fn start(&self, random: &mut Random, workers: usize, keep: Option<usize>) -> Result<Life, Error> {
+    /// Starts a run, on the newest checkpoint if it keeps any: at most `keep` of them. From the claim on `meanwhile` is called
+    /// between its steps: others may move.
+    pub fn start(
+        &self,
+        random: &mut Random,
+        workers: usize,
+        keep: Option<usize>,
+        mut meanwhile: impl FnMut(&mut Random),
+    ) -> Result<Life, Error> {
         let graph = Arc::new(Graph::new(plan(self.window, self.query)).unwrap());
         let mut owned = self.owned();
         let mut attempt = None;
         let mut begun = None;
         if let Some(keep) = keep {
             let mut claim = Claim::take(self.store.clone())?;
+            meanwhile(random);
             let commutative: Vec<bool> = graph.windows.iter().map(|w| w.grouping.is_commutative()).collect();
             let layout = Layout::new(&graph, &owned);
             let restored = restore(&mut claim, &layout, &commutative)?;
@@ -115,12 +123,14 @@ impl World {
         let mut metrics = Metrics::new(workers, (0..self.log.len()).map(partition).collect());
         metrics.before = begun.as_ref().map(|(writer, _)| writer.before()).unwrap_or_default();
         let metrics = Arc::new(metrics);
+        meanwhile(random);
         let sinks = self.outside.sinks(attempt);
         let mut finisher = Finisher::new(graph.clone(), metrics.clone(), workers, &sinks)?;
         let mut keeping = None;
         let mut state = None;
         if let Some((writer, mut restored)) = begun {
             finisher.load(std::mem::take(&mut restored.state.end))?;
+            meanwhile(random);
             if restored.held.is_empty() {
                 self.outside.show_from(0);
             }
