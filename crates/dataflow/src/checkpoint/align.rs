@@ -103,3 +103,78 @@ impl Aligner {
         Some(self.workers.iter_mut().filter_map(|lane| lane.ended.take()).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontier::START;
+    use crate::groups::{GroupTable, Grouping};
+    use crate::metrics::Counts;
+    use crate::panes::FrozenPane;
+    use arrow::datatypes::Schema;
+    use std::sync::Arc;
+
+    /// The state of a worker with so many open panes.
+    fn snapshot(open: usize) -> Box<WorkerSnapshot> {
+        let grouping = Arc::new(Grouping::new(&Arc::new(Schema::empty()), &[], &[], false).unwrap());
+        let pane = |number: usize| FrozenPane {
+            pane: number as i64,
+            slot: 0,
+            partial: GroupTable::new(grouping.clone()).unwrap().freeze().unwrap(),
+        };
+        Box::new(WorkerSnapshot {
+            read: Vec::new(),
+            windows: vec![((0..open).map(pane).collect(), START)],
+            counts: Counts::default(),
+        })
+    }
+
+    fn closed(time: i64) -> Parcel {
+        Parcel::Message(Message::Closed {
+            window: 0,
+            time,
+            worker: 0,
+        })
+    }
+
+    /// The times of the messages that are handed on.
+    fn times(turn: Turn) -> Vec<i64> {
+        let Turn::Messages(messages) = turn else {
+            panic!("the final tier is to be frozen");
+        };
+        let time = |message| match message {
+            Message::Closed { time, .. } => time,
+            other => panic!("{other:?}"),
+        };
+        messages.into_iter().map(time).collect()
+    }
+
+    #[test]
+    fn what_comes_behind_a_barrier_waits_for_the_barriers_of_all() {
+        let mut aligner = Aligner::new(2);
+        assert_eq!(times(aligner.take(0, closed(1))), [1]);
+        assert!(times(aligner.take(0, Parcel::Barrier(snapshot(1)))).is_empty());
+        assert!(times(aligner.take(0, closed(2))).is_empty());
+        assert_eq!(times(aligner.take(1, closed(3))), [3]);
+        let Turn::Freeze(workers) = aligner.take(1, Parcel::Barrier(snapshot(0))) else {
+            panic!("all barriers have come");
+        };
+        assert_eq!(workers.len(), 2);
+        assert_eq!(times(Turn::Messages(aligner.release())), [2]);
+    }
+
+    #[test]
+    fn a_stop_lets_go_of_what_waits_and_of_what_comes_after_barriers_that_are_late() {
+        let mut aligner = Aligner::new(3);
+        aligner.take(0, Parcel::Barrier(snapshot(0)));
+        assert!(times(aligner.take(0, closed(1))).is_empty());
+        assert_eq!(times(aligner.take(1, Parcel::Ended(snapshot(1)))), [1]);
+        // This worker saw the barrier before it saw the stop, and has nothing open.
+        assert!(times(aligner.take(2, Parcel::Barrier(snapshot(0)))).is_empty());
+        assert_eq!(times(aligner.take(2, closed(2))), [2]);
+        assert!(times(aligner.take(2, Parcel::Ended(snapshot(0)))).is_empty());
+        assert!(aligner.ended().is_none());
+        assert!(times(aligner.take(0, Parcel::Ended(snapshot(0)))).is_empty());
+        assert_eq!(aligner.ended().map(|workers| workers.len()), Some(3));
+    }
+}
