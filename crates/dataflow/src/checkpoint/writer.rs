@@ -302,14 +302,16 @@ impl Writer {
             .filter(|number| *number < self.attempt && !self.kept.contains_key(number))
             .collect();
         older.sort_unstable();
-        // The manifest by which the place was claimed is a copy, and gives no second chance.
+        // Manifests by which the place was claimed are copies, and give no second chance.
         let from = self.kept.keys().next().copied().unwrap_or(0);
         let mut more = self.keep.saturating_sub(1);
         for number in older.into_iter().rev() {
             let name = Manifest::name(number);
             if more > 0 && number < from {
                 let bytes = self.storage.get(&name).map_err(failed)?.unwrap_or_default();
-                if let Ok(manifest) = Manifest::from_bytes(&bytes) {
+                if let Ok(manifest) = Manifest::from_bytes(&bytes)
+                    && manifest.number != manifest.attempt
+                {
                     let names = manifest.all_objects().map(|object| object.name.clone()).collect();
                     self.kept.insert(number, names);
                     more -= 1;
