@@ -20,6 +20,8 @@
 
 const VERSION: u8 = 1;
 const HEADER: usize = 9;
+/// Memory that is kept for the rows of the next checkpoint, at least.
+const SPARE: usize = 1 << 20;
 const KEY: u8 = 1;
 const TIME: u8 = 2;
 
@@ -97,6 +99,8 @@ impl Held {
         let (bytes, rows) = std::mem::take(&mut self.prepared);
         self.bytes.drain(..bytes);
         self.rows -= rows;
+        // A burst does not count as state for ever.
+        self.bytes.shrink_to((2 * bytes).max(SPARE));
     }
 
     /// All rows are published.

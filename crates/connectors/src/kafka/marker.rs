@@ -10,8 +10,10 @@ use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// When to speak of an answer that does not come.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,7 @@ pub(super) struct Mark {
 
 /// Where the marker of a sink is.
 pub(super) struct Marker {
+    servers: Servers,
     group: String,
     topic: String,
     member: Client,
@@ -34,8 +37,9 @@ pub(super) struct Marker {
 
 impl Marker {
     pub(super) fn open(servers: &Servers, topic: &str, group: &str, watch: &Watch) -> Result<Self, String> {
-        let (member, metadata) = member(servers, group, watch)?;
+        let (member, metadata) = member(servers, group, Isolation::None, watch)?;
         Ok(Self {
+            servers: servers.clone(),
             group: group.to_string(),
             topic: topic.to_string(),
             member,
@@ -61,16 +65,27 @@ impl Marker {
 
     /// The marker; `None` if there is none. Waits for the brokers, and for a transaction that is about to change it.
     pub(super) fn read(&self, watch: &Watch) -> Result<Option<Mark>, String> {
+        let (member, _) = member(&self.servers, &self.group, Isolation::Committed, watch)?;
+        let found = self.ask(&member, watch)?;
+        self.parse(&found)
+    }
+
+    /// Waits until the coordinator of the group can be spoken to. Does not wait for transactions: the next one ends what a
+    /// broker that died in the middle of a commit left half done.
+    pub(super) fn ready(&self, watch: &Watch) -> Result<(), String> {
+        self.ask(&self.member, watch).map(|_| ())
+    }
+
+    fn ask(&self, member: &Client, watch: &Watch) -> Result<TopicPartitionList, String> {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(&self.topic, 0);
-        let found = ask(&self.member, &list, watch).map_err(|error| {
+        ask(member, &list, watch).map_err(|error| {
             format!(
                 "the marker of committed checkpoints cannot be read: group '{}' at {}: {error}; allow READ on this group",
                 self.group,
                 watch.servers()
             )
-        })?;
-        self.parse(&found)
+        })
     }
 
     fn parse(&self, found: &TopicPartitionList) -> Result<Option<Mark>, String> {
@@ -91,13 +106,30 @@ impl Marker {
     }
 }
 
+/// Whose offsets a client of a group sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// Those of the last transaction that was committed, at once.
+    None,
+    /// It waits for a transaction that is about to change them.
+    Committed,
+}
+
 /// A client of a group that does not join it, and what transactions need to commit offsets in its name.
-pub(super) fn member(servers: &Servers, group: &str, watch: &Watch) -> Result<(Client, ConsumerGroupMetadata), String> {
+pub(super) fn member(
+    servers: &Servers,
+    group: &str,
+    isolation: Isolation,
+    watch: &Watch,
+) -> Result<(Client, ConsumerGroupMetadata), String> {
+    let level = match isolation {
+        Isolation::None => "read_uncommitted",
+        Isolation::Committed => "read_committed",
+    };
     let settings = [
         ("group.id", group),
         ("enable.auto.commit", "false"),
-        // A transaction that is being committed is waited for.
-        ("isolation.level", "read_committed"),
+        ("isolation.level", level),
     ];
     let member: Client = servers.create(&settings, watch)?;
     let metadata = member
@@ -112,6 +144,8 @@ pub(super) fn member(servers: &Servers, group: &str, watch: &Watch) -> Result<(C
 ///
 /// A refusal.
 pub(super) fn ask(member: &Client, list: &TopicPartitionList, watch: &Watch) -> Result<TopicPartitionList, KafkaError> {
+    let begun = Instant::now();
+    let mut silent = SILENCE;
     loop {
         let found = member.committed_offsets(list.clone(), ANSWER).and_then(|found| {
             found.elements().iter().try_for_each(|element| element.error())?;
@@ -121,6 +155,14 @@ pub(super) fn ask(member: &Client, list: &TopicPartitionList, watch: &Watch) -> 
             Err(error) if !refused(&error) => {
                 serve(member);
                 watch.remind();
+                if begun.elapsed() >= silent {
+                    silent *= 2;
+                    let waited = begun.elapsed().as_secs();
+                    watch.say(&format!(
+                        "Kafka at {}: no committed offsets after {waited} s: the coordinator of the group is away, or waits for the end of a transaction (transaction.timeout.ms)",
+                        watch.servers()
+                    ));
+                }
                 std::thread::sleep(Duration::from_millis(100));
             }
             found => {

@@ -4,7 +4,7 @@
 //! checkpoint, and an older commit never overwrites a newer one.
 
 use super::client::{Client, Servers, Watch, serve};
-use super::marker::member;
+use super::marker::{Isolation, member};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -27,7 +27,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn open(servers: &Servers, topic: &str, group: &str, watch: Watch) -> Result<Self, String> {
-        let (client, _) = member(servers, group, &watch)?;
+        let (client, _) = member(servers, group, Isolation::None, &watch)?;
         let (sender, receiver) = channel();
         let (end, ended) = channel();
         let (topic, group) = (topic.to_string(), group.to_string());

@@ -9,7 +9,7 @@
 use super::client::{Client, Servers, Watch};
 use super::delivery::{LOOK, SETTINGS, STEP, find_topic};
 use super::groups::Offsets;
-use super::marker::{Mark, Marker, ask, member};
+use super::marker::{Isolation, Mark, Marker, ask, member};
 use crate::held::Rows;
 use crate::run::RunOptions;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -155,7 +155,7 @@ impl Transactions {
     pub(super) fn publish(&mut self, rows: &Rows<'_>, says: &Says<'_>) -> Result<bool, String> {
         let mut rows = rows.clone();
         let mut pause = FIRST_PAUSE;
-        let mut said = false;
+        let mut failures = 0_u64;
         loop {
             let fault = match self.transaction(&rows, says) {
                 Ok(()) => {
@@ -182,7 +182,9 @@ impl Transactions {
                     why
                 }
             };
-            if !std::mem::replace(&mut said, true) {
+            failures += 1;
+            // The first, the second, the fourth ...: an outage of a day is not a thousand lines.
+            if failures.is_power_of_two() {
                 let line = format!(
                     "topic '{}' at {}: a transaction failed ({why}); its rows are sent again",
                     self.topic,
@@ -234,7 +236,7 @@ impl Transactions {
             let member = match self.members.entry(group.clone()) {
                 Entry::Occupied(member) => member.into_mut(),
                 Entry::Vacant(place) => {
-                    place.insert(member(&self.servers, group, &self.watch).map_err(Fault::Hopeless)?)
+                    place.insert(member(&self.servers, group, Isolation::None, &self.watch).map_err(Fault::Hopeless)?)
                 }
             };
             let list = list(offsets).map_err(Fault::Hopeless)?;
@@ -242,7 +244,7 @@ impl Transactions {
             groups.push((group, list));
         }
         if let (Some((marker, _)), Some(_)) = (&self.marker, says.checkpoint) {
-            marker.read(&self.watch).map_err(Fault::Hopeless)?;
+            marker.ready(&self.watch).map_err(Fault::Hopeless)?;
         }
         let Some(producer) = &self.producer else {
             return Err(Fault::Fenced("the producer was closed".into()));

@@ -84,6 +84,19 @@ fn a_zombie_is_refused_once_its_successor_writes() {
 }
 
 #[test]
+fn a_zombie_pushes_nothing() {
+    for (is_cluster, redis) in [(false, Redis::start()), (true, cluster())] {
+        let mut zombie = sink(&redis.url(), is_cluster, start(1), &LIST);
+        zombie.write(&rows(&[("a", 1)])).unwrap();
+        let state = zombie.prepare().unwrap().unwrap();
+        let mut next = sink(&redis.url(), is_cluster, start(2), &LIST);
+        next.recover(&checkpoint(1), &state).unwrap();
+        taken_over(zombie.commit(&checkpoint(1)));
+        assert_eq!(list(&mut client(&redis), "p:a"), [1]);
+    }
+}
+
+#[test]
 fn on_a_single_server_a_zombie_is_refused_from_the_recovery_on() {
     let redis = Redis::start();
     let mut zombie = sink(&redis.url(), false, start(1), &STRING);
