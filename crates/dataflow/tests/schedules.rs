@@ -4,6 +4,7 @@
 //!
 //! SCHEDULES sets their number (`make test-simulation`: thousands), SCHEDULE_SEED the first of their seeds: with SCHEDULES=1 it
 //! replays a failure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod simulation;
 
