@@ -11,8 +11,10 @@ trap '[ $? = 0 ] || echo "FAILED after $(($(date +%s) - started)) s, at: $at"' E
 at="setup"
 step "Setup"
 scripts/setup.sh test
-HITTERS_KAFKA_LIB=$(scripts/services.sh)
-export HITTERS_KAFKA_LIB
+HITTERS_KAFKA_LIB=$(scripts/services.sh kafka)
+HITTERS_HDFS_LIB=$(scripts/services.sh hdfs)
+HITTERS_MOTO=$(scripts/services.sh s3)
+export HITTERS_KAFKA_LIB HITTERS_HDFS_LIB HITTERS_MOTO
 
 at="format"
 step "Format"
@@ -20,10 +22,10 @@ cargo fmt --all --check
 
 at="clippy"
 step "Clippy"
-cargo clippy --workspace --release --locked -- --deny warnings
+cargo clippy --workspace --all-features --release --locked -- --deny warnings
 
 at="tests"
 step "Tests"
-cargo test --workspace --release --locked
+cargo test --workspace --all-features --release --locked
 
 printf '\nAll checks and tests passed in %s s.\n' "$(($(date +%s) - started))"

@@ -78,6 +78,12 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
             let all = package["dependencies"].as_array().unwrap().iter();
             let direct = all
                 .filter(|dependency| dependency["kind"] != "dev")
+                // Fixes features of what is in the tree anyway (udfs/functions/Cargo.toml); nothing uses it.
+                .filter(|dependency| {
+                    !dependency["rename"]
+                        .as_str()
+                        .is_some_and(|name| name.starts_with("feature-"))
+                })
                 .map(|dependency| text(&dependency["name"]));
             (text(&package["name"]), direct.collect())
         })

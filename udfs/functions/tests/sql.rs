@@ -81,7 +81,7 @@ async fn record(context: &SessionContext, text: &str) -> Result<(), String> {
 
 #[test]
 fn sql_files_give_what_they_say() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = feature_tokio::runtime::Builder::new_current_thread().build().unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
