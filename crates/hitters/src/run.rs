@@ -404,9 +404,11 @@ impl Report<'_> {
             }
         }
         if let Some(place) = &self.place {
+            let stored = metrics.checkpoints.load(Relaxed);
             out.push_str(&format!(
-                "  {} checkpoints in {place}, each held rows up for at most {:.1} ms\n",
-                number(metrics.checkpoints.load(Relaxed)),
+                "  {} checkpoint{} in {place}, held rows up for at most {:.1} ms\n",
+                number(stored),
+                if stored == 1 { "" } else { "s" },
                 metrics.longest_pause.load(Relaxed) as f64 / 1000.0
             ));
         }
