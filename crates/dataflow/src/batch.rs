@@ -1,9 +1,10 @@
 //! Rows on their way from a source to the first window.
 
 use crate::Error;
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{filter, filter_record_batch, take, take_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{cast, filter, filter_record_batch, take, take_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
+use std::sync::Arc;
 
 /// Rows of one partition with their event times, in the order of the log.
 #[derive(Clone, Debug)]
@@ -57,6 +58,28 @@ impl Batch {
 pub fn record_batch(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
+
+/// A record batch of this schema; columns of another encoding of the same type (views, dictionaries) are cast.
+pub fn assemble(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
+    let columns = columns
+        .into_iter()
+        .zip(schema.fields())
+        .map(|(column, field)| match column.data_type() == field.data_type() {
+            true => Ok(column),
+            false => Ok(cast(&column, field.data_type())?),
+        })
+        .collect::<Result<_, Error>>()?;
+    record_batch(schema.clone(), columns, rows)
+}
+
+/// Views hold on to the buffers of the batch that they were taken from: the bytes that they show are enough.
+pub fn compact(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        _ => column.clone(),
+    }
 }
 
 /// Rows at these positions; also of a batch without columns.

@@ -6,7 +6,7 @@
 //! table and merging it into an empty one gives the same table.
 
 use crate::Error;
-use crate::batch::record_batch;
+use crate::batch::assemble;
 use crate::expr::{evaluate, evaluate_predicate};
 use crate::key_log::KeyLog;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
@@ -272,7 +272,8 @@ impl GroupTable {
             columns.extend(accumulator.state(EmitTo::All)?);
         }
         self.groups = 0;
-        partial(&self.grouping, columns, groups)
+        // States come in the types of the accumulators, which for views and dictionaries may differ from the declared.
+        assemble(&self.grouping.partial, columns, groups)
     }
 
     /// A copy of everything, with the table as it was. Sketches are shared until they change, which costs a pointer each, and
@@ -417,22 +418,8 @@ impl FrozenPartial {
                 States::Copied(columns) => columns,
             });
         }
-        partial(&self.grouping, columns, self.groups)
+        assemble(&self.grouping.partial, columns, self.groups)
     }
-}
-
-/// A partial of these columns. States come in the types of the accumulators, which for views and dictionaries may differ from
-/// the declared.
-fn partial(grouping: &Grouping, columns: Vec<ArrayRef>, groups: usize) -> Result<RecordBatch, Error> {
-    let columns = columns
-        .into_iter()
-        .zip(grouping.partial.fields())
-        .map(|(column, field)| match column.data_type() == field.data_type() {
-            true => Ok(column),
-            false => Ok(arrow::compute::cast(&column, field.data_type())?),
-        })
-        .collect::<Result<_, Error>>()?;
-    record_batch(grouping.partial.clone(), columns, groups)
 }
 
 /// DataFusion's own choice: the vectorised accumulator of a function, or one plain accumulator for each group.

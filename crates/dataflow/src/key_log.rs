@@ -5,10 +5,9 @@
 //! checkpoints, can be copied by reference. It costs the memory of the keys a second time.
 
 use crate::Error;
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use crate::batch::compact;
+use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::{concat, take};
-use arrow::datatypes::DataType;
-use std::sync::Arc;
 
 /// Keys by group number, in chunks that never change.
 #[derive(Clone, Debug, Default)]
@@ -87,19 +86,11 @@ fn both(before: &[ArrayRef], last: &[ArrayRef]) -> Result<Vec<ArrayRef>, Error> 
         .collect()
 }
 
-/// Views hold on to the buffers of the batch that they were taken from: the bytes that they show are enough.
-fn compact(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
-        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-        _ => column.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::array::{Array, AsArray, Int64Array, StringViewArray};
+    use std::sync::Arc;
 
     #[test]
     fn keys_come_back_in_the_order_of_their_numbers() {

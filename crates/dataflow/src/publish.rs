@@ -1,11 +1,10 @@
 //! From the groups of a complete window to its rows.
 
 use crate::Error;
-use crate::batch::{record_batch, take_rows};
+use crate::batch::{assemble, take_rows};
 use crate::groups::GroupTable;
 use crate::operator::{Bounds, WindowRows};
 use arrow::array::{ArrayRef, RecordBatch, StructArray, TimestampNanosecondArray, UInt32Array};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
 use arrow::row::{RowConverter, SortField};
 use std::sync::Arc;
@@ -57,19 +56,6 @@ impl Publisher {
             None => Ok(rows),
         }
     }
-}
-
-/// A record batch of this schema; columns of another encoding of the same type (views, dictionaries) are cast.
-pub fn assemble(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
-    let columns = columns
-        .into_iter()
-        .zip(schema.fields())
-        .map(|(column, field)| match column.data_type() == field.data_type() {
-            true => Ok(column),
-            false => Ok(cast(&column, field.data_type())?),
-        })
-        .collect::<Result<_, Error>>()?;
-    record_batch(schema.clone(), columns, rows)
 }
 
 /// The order of rows by their keys; `None` if there is nothing to order.

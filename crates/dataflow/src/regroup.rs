@@ -2,10 +2,10 @@
 //! window is.
 
 use crate::Error;
-use crate::batch::take_rows;
+use crate::batch::{assemble, take_rows};
 use crate::groups::{GroupTable, Grouping};
 use crate::operator::{Bounds, Operator, Saved, WindowRows};
-use crate::publish::{assemble, key_order};
+use crate::publish::key_order;
 use arrow::datatypes::SchemaRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;

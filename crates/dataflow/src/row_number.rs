@@ -4,10 +4,9 @@
 //! rows come. Bound: with a limit, at most `limit` rows of each partition are kept between batches.
 
 use crate::Error;
-use crate::batch::take_rows;
+use crate::batch::{assemble, take_rows};
 use crate::expr::evaluate;
 use crate::operator::{Bounds, Operator, Saved, WindowRows};
-use crate::publish::assemble;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;

@@ -9,12 +9,11 @@
 //! ([`Saved`](crate::operator::Saved)). Objects are read only after their checksum was compared; lengths are checked all the same.
 
 use crate::Error;
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use crate::batch::{compact, record_batch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::DataType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use std::sync::Arc;
 
 const MAGIC: [u8; 4] = *b"HhC\x01";
 /// Bytes of an entry before its rows.
@@ -81,7 +80,7 @@ impl Object {
         let length_at = bytes.len();
         bytes.extend(0u64.to_le_bytes());
         let begin = bytes.len();
-        let rows = compact(rows)?;
+        let rows = compacted(rows)?;
         let mut writer = StreamWriter::try_new(&mut *bytes, rows.schema_ref())?;
         writer.write(&rows)?;
         writer.finish()?;
@@ -108,15 +107,9 @@ impl Object {
 }
 
 /// Rows of a view type may share buffers with many others; only what they show is to be written.
-fn compact(rows: &RecordBatch) -> Result<RecordBatch, Error> {
-    let columns = rows.columns().iter().map(|column| -> ArrayRef {
-        match column.data_type() {
-            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
-            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-            _ => column.clone(),
-        }
-    });
-    crate::batch::record_batch(rows.schema(), columns.collect(), rows.num_rows())
+fn compacted(rows: &RecordBatch) -> Result<RecordBatch, Error> {
+    let columns = rows.columns().iter().map(compact).collect();
+    record_batch(rows.schema(), columns, rows.num_rows())
 }
 
 /// The entries of an object.
@@ -159,7 +152,8 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::array::{ArrayRef, Int64Array, StringViewArray};
+    use std::sync::Arc;
 
     fn rows() -> RecordBatch {
         let text: StringViewArray = [Some("a"), None, Some("longer than twelve bytes")]

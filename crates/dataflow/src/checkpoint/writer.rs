@@ -9,7 +9,7 @@ use super::fault::{Faults, Point};
 use super::layout::{Layout, PartitionName};
 use super::manifest::{FOLDER, Manifest, Node, ObjectRef, Partition, SinkState};
 use super::object::{Kind, Object};
-use super::snapshot::Snapshot;
+use super::snapshot::{Read, Snapshot};
 use super::storage::Storage;
 use crate::Error;
 use crate::frontier::START;
@@ -71,15 +71,14 @@ impl Writer {
             kept.insert(claim.attempt, names(found));
             before = found.counts;
             for object in &found.objects {
-                let place = pane_of(&object.name).and_then(|(node, index)| {
-                    let node = found.nodes.iter().find(|n| n.node == node)?;
-                    Some((layout.node_of(&node.identity)?, index))
-                });
+                let Some((number, index)) = pane_of(&object.name) else {
+                    continue;
+                };
+                let saved = found.nodes.iter().find(|node| node.node == number);
+                let node = saved.and_then(|node| layout.node_of(&node.identity));
                 // Numbers of nodes are part of the bytes, so a pane is used again only under the same number.
-                if let Some(place) =
-                    place.filter(|place| pane_of(&object.name).is_some_and(|(n, _)| n as usize == place.0))
-                {
-                    panes.insert(place, object.clone());
+                if let Some(node) = node.filter(|node| *node == number as usize) {
+                    panes.insert((node, index), object.clone());
                 }
             }
         }
@@ -114,31 +113,16 @@ impl Writer {
 
     /// The first checkpoint of a state that begins: nothing is read, but it is known from where.
     pub fn begin(&mut self, starts: &[Option<i64>]) -> Result<Written, Error> {
-        let partitions = self
-            .layout
-            .partitions
-            .iter()
-            .zip(starts)
-            .map(|(name, start)| Partition {
-                table: name.table.clone(),
-                log: name.log.clone(),
-                partition: name.number,
-                next: *start,
-                watermark: START,
-                latest: START,
-            });
-        let partitions = partitions.collect();
-        let nodes = self.layout.identities.iter().map(|(node, identity)| Node {
-            node: *node as u32,
-            identity: identity.clone(),
-            closed_until: None,
-            published: None,
+        let read = starts.iter().enumerate().map(|(partition, start)| Read {
+            partition,
+            next: *start,
+            watermark: START,
+            latest: START,
         });
-        let nodes = nodes.collect();
         let manifest = Manifest {
             attempt: self.attempt,
-            partitions,
-            nodes,
+            partitions: self.partitions_read(read),
+            nodes: self.nodes(None),
             ..Manifest::empty(self.number + 1)
         };
         self.publish(manifest, 0)
@@ -153,8 +137,8 @@ impl Writer {
             counts: self.before.plus(&snapshot.counts()),
             ..Manifest::empty(self.number + 1)
         };
-        manifest.partitions = self.read(&snapshot);
-        manifest.nodes = self.nodes(&snapshot);
+        manifest.partitions = self.partitions_read(snapshot.read());
+        manifest.nodes = self.nodes(Some(&snapshot));
         let mut stored = 0;
         for (place, (node, bytes)) in snapshot.held.into_iter().enumerate() {
             let Some((table, ordinal)) = self.layout.sinks.get(&node) else {
@@ -332,9 +316,8 @@ impl Writer {
         Ok(())
     }
 
-    fn read(&self, snapshot: &Snapshot) -> Vec<Partition> {
-        let read = snapshot.read().into_iter();
-        read.filter_map(|read| {
+    fn partitions_read(&self, read: impl IntoIterator<Item = Read>) -> Vec<Partition> {
+        let by_name = |read: Read| {
             let name = self.layout.partitions.get(read.partition)?;
             Some(Partition {
                 table: name.table.clone(),
@@ -344,18 +327,19 @@ impl Writer {
                 watermark: read.watermark,
                 latest: read.latest,
             })
-        })
-        .collect()
+        };
+        read.into_iter().filter_map(by_name).collect()
     }
 
-    fn nodes(&self, snapshot: &Snapshot) -> Vec<Node> {
+    /// Nodes with state; without a snapshot nothing is closed or published yet.
+    fn nodes(&self, snapshot: Option<&Snapshot>) -> Vec<Node> {
         let node = |(node, identity): (&NodeId, &String)| {
-            let window = self.layout.window_of(*node);
+            let window = snapshot.and_then(|snapshot| Some((snapshot, self.layout.window_of(*node)?)));
             Node {
                 node: *node as u32,
                 identity: identity.clone(),
-                closed_until: window.map(|window| snapshot.closed_until(window)),
-                published: window.map(|window| snapshot.published(window)),
+                closed_until: window.map(|(snapshot, window)| snapshot.closed_until(window)),
+                published: window.map(|(snapshot, window)| snapshot.published(window)),
             }
         };
         self.layout.identities.iter().map(node).collect()
