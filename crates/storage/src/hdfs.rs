@@ -10,6 +10,7 @@
 //!
 //! User and cluster come from Hadoop's own variables: `HADOOP_USER_NAME`, `HADOOP_CONF_DIR`, and Kerberos' cache of tickets.
 
+use crate::caller::Caller;
 use crate::location::{HdfsLocation, Location};
 use crate::patience::{Fault, Patience};
 use crate::{Report, name};
@@ -17,10 +18,7 @@ use bytes::Bytes;
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
 use hitters_dataflow::checkpoint::{Storage, StorageError};
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 /// Folder of the temporary files. No name of an object begins with a dot.
@@ -34,14 +32,9 @@ const PART: usize = 8 << 20;
 
 /// A store in a folder of HDFS. Its calls block; they must not be made from within an asynchronous runtime.
 pub struct Hdfs {
-    runtime: Runtime,
+    caller: Caller,
     client: Client,
     location: HdfsLocation,
-    patience: Patience,
-    report: Report,
-    /// Tells the temporary files of this process from those of others.
-    writer: u64,
-    serial: AtomicU64,
 }
 
 /// Whether an object may take the place of another one.
@@ -69,15 +62,10 @@ impl Hdfs {
                 Location::Hdfs(location.clone())
             ))
         };
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("hitters-hdfs")
-            .enable_all()
-            .build();
-        let runtime = runtime.map_err(|error| failed(&error))?;
+        let caller = Caller::new("hitters-hdfs", patience, report).map_err(|error| failed(&error))?;
         let mut builder = ClientBuilder::new()
             .with_url(format!("hdfs://{}", location.authority))
-            .with_io_runtime(runtime.handle().clone())
+            .with_io_runtime(caller.runtime.handle().clone())
             // A try goes to each namenode; further tries are ours, so that the user hears of them.
             .with_config([
                 ("dfs.client.failover.max.attempts", "2"),
@@ -93,13 +81,9 @@ impl Hdfs {
         }
         let client = builder.build().map_err(|error| failed(&error))?;
         let hdfs = Self {
-            runtime,
+            caller,
             client,
             location: location.clone(),
-            patience,
-            report,
-            writer: RandomState::new().hash_one(std::process::id()),
-            serial: AtomicU64::new(0),
         };
         hdfs.remove_leftovers()?;
         Ok(hdfs)
@@ -114,15 +98,13 @@ impl Hdfs {
 
     /// Asks until there is an answer.
     fn ask<T>(&self, verb: &str, name: &str, once: impl AsyncFnMut() -> Result<T, Fault>) -> Result<T, StorageError> {
-        let what = format!("{verb} {}/{name}", self.describe());
-        self.runtime
-            .block_on(self.patience.ask(&self.report, what.trim_end_matches('/'), once))
+        self.caller.ask(verb, &format!("{}/{name}", self.describe()), once)
     }
 
     /// One request, within its time.
     async fn within<T>(&self, request: impl Future<Output = hdfs_native::Result<T>>) -> hdfs_native::Result<T> {
         let late = |_| HdfsError::IOError(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"));
-        timeout(self.patience.answer, request).await.map_err(late)?
+        timeout(self.caller.patience.answer, request).await.map_err(late)?
     }
 
     /// Makes the folders and removes old temporary files.
@@ -150,8 +132,7 @@ impl Hdfs {
         let (bytes, target) = (Bytes::copy_from_slice(bytes), self.path(name));
         let temporary = self.ask("write", name, async || {
             // A new file for each try: the last one may still be open for the namenode.
-            let serial = self.serial.fetch_add(1, Relaxed);
-            let temporary = self.path(&format!("{TEMPORARY}/{:016x}-{serial}", self.writer));
+            let temporary = self.path(&format!("{TEMPORARY}/{}", self.caller.token()));
             match self.fill(&temporary, &bytes).await {
                 Ok(()) => Ok(temporary),
                 Err(error) => {
@@ -187,6 +168,7 @@ impl Hdfs {
         if !matches!(written, Ok(true)) {
             // If it cannot be removed now, a later run does it.
             let _ = self
+                .caller
                 .runtime
                 .block_on(self.within(self.client.delete(&temporary, false)));
         }

@@ -6,6 +6,8 @@
 //!
 //! [`Storage::put_new`]: hitters_dataflow::checkpoint::Storage::put_new
 
+#[cfg(any(feature = "s3", feature = "hdfs"))]
+mod caller;
 #[cfg(feature = "hdfs")]
 mod hdfs;
 mod local;

@@ -14,6 +14,7 @@
 mod answer;
 mod crypto;
 
+use crate::caller::Caller;
 use crate::location::{Location, S3Location};
 use crate::patience::{Fault, Patience};
 use crate::{Report, name};
@@ -29,11 +30,9 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
 };
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
 
 /// Size of a part, and of the largest object that is written or read at once, in bytes. One takes [`Patience::answer`] at most,
 /// so the way to the service must carry 280 kB/s. S3 wants 5 MiB at least, and takes 10,000
@@ -48,14 +47,9 @@ const WRITER: &str = "hitters-writer";
 
 /// A store in a bucket. Its calls block; they must not be made from within an asynchronous runtime.
 pub struct S3 {
-    runtime: Runtime,
+    caller: Caller,
     store: AmazonS3,
     location: S3Location,
-    patience: Patience,
-    report: Report,
-    /// Tells the writes of this process from those of others.
-    writer: u64,
-    serial: AtomicU64,
     /// The service was seen to refuse a second object of a name.
     refuses: AtomicBool,
 }
@@ -117,19 +111,10 @@ impl S3 {
         if let Some(endpoint) = &location.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("hitters-s3")
-            .enable_all()
-            .build();
         Ok(Self {
-            runtime: runtime.map_err(|error| failed(&error))?,
+            caller: Caller::new("hitters-s3", patience, report).map_err(|error| failed(&error))?,
             store: builder.build().map_err(|error| failed(&error))?,
             location: location.clone(),
-            patience,
-            report,
-            writer: RandomState::new().hash_one(std::process::id()),
-            serial: AtomicU64::new(0),
             refuses: AtomicBool::new(false),
         })
     }
@@ -146,9 +131,7 @@ impl S3 {
 
     /// Asks the service until it answers.
     fn ask<T>(&self, verb: &str, name: &str, once: impl AsyncFnMut() -> Result<T, Fault>) -> Result<T, StorageError> {
-        let what = format!("{verb} {}/{name}", self.describe());
-        self.runtime
-            .block_on(self.patience.ask(&self.report, what.trim_end_matches('/'), once))
+        self.caller.ask(verb, &format!("{}/{name}", self.describe()), once)
     }
 
     fn cause(&self, error: &object_store::Error) -> Cause {
@@ -164,11 +147,6 @@ impl S3 {
                 Fault::Lasting(format!("an answer without sense ({error})"))
             }
         }
-    }
-
-    /// A name for one call that writes.
-    fn token(&self) -> String {
-        format!("{:016x}-{}", self.writer, self.serial.fetch_add(1, Relaxed))
     }
 
     /// Who wrote the object that stands there now.
@@ -257,7 +235,7 @@ impl S3 {
     /// Writes an object in parts.
     fn put_parts(&self, name: &str, path: &Path, bytes: &Bytes) -> Result<(), StorageError> {
         loop {
-            let token = self.token();
+            let token = self.caller.token();
             let options = || PutMultipartOptions {
                 attributes: written_by(&token),
                 ..PutMultipartOptions::default()
@@ -276,11 +254,11 @@ impl S3 {
                         let put = self.store.put_part(path, id, number, PutPayload::from(part.clone()));
                         put.await.map_err(|error| self.fault(&error))
                     };
-                    self.patience.ask(&self.report, what, once).await
+                    self.caller.patience.ask(&self.caller.report, what, once).await
                 }
             });
             let parts = stream::iter(parts).buffered(PARTS_AT_ONCE).try_collect::<Vec<PartId>>();
-            let done = self.runtime.block_on(parts).and_then(|parts| {
+            let done = self.caller.runtime.block_on(parts).and_then(|parts| {
                 self.ask("write", name, async || {
                     match self.store.complete_multipart(path, &id, parts.clone()).await {
                         Ok(_) => Ok(true),
@@ -294,13 +272,13 @@ impl S3 {
             });
             match done {
                 Ok(true) => return Ok(()),
-                Ok(false) => (self.report)(&format!(
+                Ok(false) => (self.caller.report)(&format!(
                     "the parts of {}/{name} are gone; writing it again",
                     self.describe()
                 )),
                 Err(error) => {
                     // Once: the service may be the reason why it failed.
-                    let _ = self.runtime.block_on(self.store.abort_multipart(path, &id));
+                    let _ = self.caller.runtime.block_on(self.store.abort_multipart(path, &id));
                     return Err(error);
                 }
             }
@@ -329,7 +307,7 @@ impl Storage for S3 {
     /// condition, and few services know it there.
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<bool, StorageError> {
         name::check(name)?;
-        let (path, bytes, token) = (self.path(name)?, Bytes::copy_from_slice(bytes), self.token());
+        let (path, bytes, token) = (self.path(name)?, Bytes::copy_from_slice(bytes), self.caller.token());
         let mut lost = false;
         let won = self.ask("write", name, async || {
             let Err(error) = self.try_new(&path, &bytes, &token).await else {
@@ -363,12 +341,13 @@ impl Storage for S3 {
         let ask = |from: u64| {
             let (path, what) = (&path, &what);
             async move {
-                self.patience
-                    .ask(&self.report, what, async || self.read_part(path, from).await)
+                self.caller
+                    .patience
+                    .ask(&self.caller.report, what, async || self.read_part(path, from).await)
                     .await
             }
         };
-        self.runtime.block_on(async {
+        self.caller.runtime.block_on(async {
             let Some((first, size)) = ask(0).await? else {
                 return Ok(None);
             };
