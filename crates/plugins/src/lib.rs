@@ -1,0 +1,1 @@
+//! Functions that users wrote for Arroyo, compiled and run in this process.
