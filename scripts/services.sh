@@ -4,8 +4,9 @@
 #     export HITTERS_KAFKA_LIB="$(scripts/services.sh kafka)"    # Apache Kafka 4.3.1, 44 MB of jars (also without an argument)
 #     export HITTERS_HDFS_LIB="$(scripts/services.sh hdfs)"      # Apache Hadoop 3.5.0, 104 MB of jars
 #     export HITTERS_MOTO="$(scripts/services.sh s3)"            # moto 5.2.5, 140 MB of Python packages
+#     export HITTERS_DOCKER_CHECK="$(scripts/services.sh docker)" # what reads and lints docker/, 40 MB of Python packages
 #
-# Jars come from Maven Central and are checked against tests/NAME/jars.sha256, moto comes from PyPI. Each is fetched once into
+# Jars come from Maven Central and are checked against tests/NAME/jars.sha256, Python packages come from PyPI. Each is fetched once into
 # HITTERS_CACHE (default: ~/.cache/hitters). Redis comes from the system's packages (scripts/setup.sh).
 set -eu
 cd "$(dirname "$0")/.."
@@ -52,23 +53,24 @@ jars() {
 
 # An environment cannot be moved: its marker is written last instead.
 python() {
-    if ! [ -e "$1/complete" ] || ! cmp -s tests/s3/requirements.txt "$1/complete"; then
-        say "fetching moto 5.2.5 into $1"
-        rm -rf "$1"
-        mkdir -p "$(dirname "$1")"
-        python3 -m venv "$1" >&2
-        "$1/bin/pip" install --quiet --disable-pip-version-check --requirement tests/s3/requirements.txt >&2
-        cp tests/s3/requirements.txt "$1/complete"
+    if ! [ -e "$3/complete" ] || ! cmp -s "tests/$1/requirements.txt" "$3/complete"; then
+        say "fetching $2 into $3"
+        rm -rf "$3"
+        mkdir -p "$(dirname "$3")"
+        python3 -m venv "$3" >&2
+        "$3/bin/pip" install --quiet --disable-pip-version-check --requirement "tests/$1/requirements.txt" >&2
+        cp "tests/$1/requirements.txt" "$3/complete"
     fi
-    echo "$1"
+    echo "$3"
 }
 
 case ${1:-kafka} in
 kafka) jars kafka "Apache Kafka 4.3.1" "${HITTERS_KAFKA_LIB:-$cache/kafka-4.3.1}" ;;
 hdfs) jars hdfs "Apache Hadoop 3.5.0" "${HITTERS_HDFS_LIB:-$cache/hdfs-3.5.0}" ;;
-s3) python "${HITTERS_MOTO:-$cache/moto-5.2.5}" ;;
+s3) python s3 "moto 5.2.5" "${HITTERS_MOTO:-$cache/moto-5.2.5}" ;;
+docker) python docker "a YAML reader and a linter" "${HITTERS_DOCKER_CHECK:-$cache/docker-check}" ;;
 *)
-    say "there is no service '$1': kafka, hdfs, s3"
+    say "there is no service '$1': kafka, hdfs, s3, docker"
     exit 2
     ;;
 esac

@@ -14,7 +14,8 @@ scripts/setup.sh test
 HITTERS_KAFKA_LIB=$(scripts/services.sh kafka)
 HITTERS_HDFS_LIB=$(scripts/services.sh hdfs)
 HITTERS_MOTO=$(scripts/services.sh s3)
-export HITTERS_KAFKA_LIB HITTERS_HDFS_LIB HITTERS_MOTO
+HITTERS_DOCKER_CHECK=$(scripts/services.sh docker)
+export HITTERS_KAFKA_LIB HITTERS_HDFS_LIB HITTERS_MOTO HITTERS_DOCKER_CHECK
 
 at="format"
 step "Format"
