@@ -6,6 +6,7 @@
 //! Invariant: a [`Pipeline`] holds values that were checked; a [`Script`] never shows a secret but in [`Script::text`].
 
 mod checkpoint;
+mod cluster;
 mod dead_letter;
 mod fault;
 mod fill;
@@ -15,6 +16,7 @@ mod quantity;
 mod script;
 
 pub use checkpoint::Checkpoint;
+pub use cluster::{Cluster, Secret};
 pub use dead_letter::DeadLetter;
 pub use fault::{Fault, FileId, Files, Place};
 pub use manifest::{Broken, Pipeline, Settings, Show};

@@ -1,6 +1,7 @@
 //! Reading and checking one pipeline file. Every fault is collected; nothing stops at the first.
 
 use crate::checkpoint::Checkpoint;
+use crate::cluster::Cluster;
 use crate::dead_letter::DeadLetter;
 use crate::fault::{Fault, FileId, Files, Place};
 use crate::parameter::{Environment, Overrides, Parameters, RESERVED, Value, is_name};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub checkpoint: Option<Checkpoint>,
     /// `dead_letter`: where rows go that were dropped as bad.
     pub dead_letter: Option<DeadLetter>,
+    /// `[cluster]`: the Arroyo that it is deployed to.
+    pub cluster: Option<Cluster>,
 }
 
 /// `[[show]]`: one table of answers to show.
@@ -141,6 +144,7 @@ impl Pipeline {
             "idle_timeout",
             "idle_close",
             "checkpoint",
+            "cluster",
             "dead_letter",
             "parameters",
             "paths",
@@ -168,6 +172,7 @@ impl Pipeline {
                 .take("checkpoint")
                 .and_then(|value| reader.checkpoint(value, &name, version)),
             dead_letter: top.take("dead_letter").and_then(|value| reader.dead_letter(value)),
+            cluster: top.take("cluster").and_then(|value| reader.cluster(value)),
         };
         let mut parameters = Parameters::default();
         if let Some(value) = top.take("parameters") {
@@ -340,7 +345,7 @@ impl<'a> Keys<'a> {
 pub(crate) struct Reader<'a> {
     pub(crate) file: FileId,
     pub(crate) base: &'a Path,
-    environment: Environment<'a>,
+    pub(crate) environment: Environment<'a>,
     faults: Vec<Fault>,
 }
 

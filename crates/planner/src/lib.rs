@@ -16,6 +16,7 @@ mod catalog;
 mod convert;
 mod create_table;
 mod ddl;
+mod deployment;
 mod explain;
 mod expose;
 mod fault;
@@ -44,6 +45,7 @@ pub mod plan;
 pub mod table;
 pub mod window;
 
+pub use deployment::{called_functions, read_from};
 pub use error::{Error, Span};
 pub use explain::{aggregate_calls, explain};
 pub use functions::Functions;
