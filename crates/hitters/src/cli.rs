@@ -32,14 +32,16 @@ pub struct Cli {
 pub enum Command {
     /// Run a pipeline or a SQL file, until its input ends or you stop it.
     Run(Run),
+    /// Run a pipeline on an Arroyo cluster: show what would change there, do it, and wait until the pipeline runs.
+    Deploy(Deploy),
     /// Read a pipeline's log again as its next version, beside the one that runs, and switch readers over once it has
     /// caught up; then go on as that version.
     Replay(Replay),
-    /// Show how far a run that keeps state is: rates, positions, its last checkpoint.
+    /// Show how far a run that keeps state is, here or on a cluster: rates, positions, its last checkpoint.
     Status(Status),
-    /// Let a run that keeps state go on with another number of workers; no event is lost or counted twice.
+    /// Let a run that keeps state, here or on a cluster, go on with another number of workers; no event is lost or counted twice.
     Scale(Scale),
-    /// Stop a run that keeps state, with a last checkpoint from which the next run goes on.
+    /// Stop a run that keeps state, here or on a cluster, with a last checkpoint from which the next run goes on.
     Stop(Stop),
     /// Check a pipeline: all faults at once, each with its line and a hint.
     Check(Check),
@@ -119,7 +121,7 @@ pub struct Replay {
     /// Where to begin in Kafka topics: earliest, or a record time (RFC 3339 or epoch milliseconds).
     #[arg(long, value_name = "TIME", value_parser = bound, default_value = "earliest")]
     pub from: Bound,
-    /// How many workers read and count. [default: as many as the machine has processors]
+    /// How many workers read and count. [default: as many as the machine has processors; on a cluster, as the topic has partitions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub parallelism: Option<u16>,
     /// End once readers were switched over, instead of going on as the new version.
@@ -128,6 +130,66 @@ pub struct Replay {
     /// Print the summary of the run as JSON, not as tables.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub cluster: OnCluster,
+    #[command(flatten)]
+    pub deployment: Deployment,
+}
+
+/// Which cluster to speak to, and how.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "On an Arroyo cluster")]
+pub struct OnCluster {
+    /// The cluster, as http://localhost:5115. [default: the pipeline file's [cluster]]
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// The variable of the environment that holds the cluster's API key. [default: the pipeline file's]
+    #[arg(long, value_name = "NAME")]
+    pub api_key_env: Option<String>,
+    /// A file of certificates (PEM) to trust in place of the system's. [default: the pipeline file's]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// How long to wait for the cluster to answer, as 30s.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
+    pub timeout: Duration,
+    /// How long to wait for a pipeline to run or stop, as 5m.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
+    pub patience: Duration,
+}
+
+/// How to change a cluster.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "On an Arroyo cluster")]
+pub struct Deployment {
+    /// Do it without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Only show what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Run with fewer subtasks than a topic has partitions, or without having seen them: while the cluster catches up, most events
+    /// of the partitions that one subtask shares are then dropped as late, unless the watermark's delay is longer than the log.
+    #[arg(long)]
+    pub force: bool,
+    /// Take the source of a function from FOLDER/NAME.rs, where there is such a file.
+    #[arg(long, value_name = "FOLDER")]
+    pub functions: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Deploy {
+    #[command(flatten)]
+    pub target: Target,
+    /// How many subtasks each operator has. [default: the pipeline file's, or as many as the topic has partitions]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub parallelism: Option<u16>,
+    /// Print the plan and what came of it as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub cluster: OnCluster,
+    #[command(flatten)]
+    pub deployment: Deployment,
 }
 
 /// Which run to speak to.
@@ -135,9 +197,11 @@ pub struct Replay {
 pub struct Running {
     #[command(flatten)]
     pub target: Target,
-    /// Where its state is kept, if the run was given --state.
-    #[arg(long, value_name = "FOLDER|URL")]
+    /// Where its state is kept, if the run was given --state; a run on this machine, whatever the pipeline file says.
+    #[arg(long, value_name = "FOLDER|URL", conflicts_with = "to")]
     pub state: Option<String>,
+    #[command(flatten)]
+    pub cluster: OnCluster,
 }
 
 #[derive(Debug, Args)]
@@ -156,9 +220,12 @@ pub struct Status {
 pub struct Scale {
     #[command(flatten)]
     pub running: Running,
-    /// How many workers; at most one for each partition is used.
+    /// How many workers; at most one for each partition is used. On a cluster, how many subtasks each operator has.
     #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub parallelism: u16,
+    /// On a cluster, also with fewer subtasks than a topic has partitions (see `hitters deploy --help`).
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]

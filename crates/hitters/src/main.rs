@@ -7,6 +7,7 @@
 
 mod answers;
 mod cli;
+mod cluster;
 mod control;
 mod csv;
 mod engine;
@@ -64,6 +65,7 @@ fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
         Command::Scale(arguments) => orders::scale(arguments, cli.quiet, files),
         Command::Stop(arguments) => orders::stop(arguments, cli.quiet, files),
         Command::Replay(arguments) => replay::replay(arguments, cli.quiet, files),
+        Command::Deploy(arguments) => cluster::deploy(arguments, cli.quiet, files),
         Command::Run(arguments) => run::run(arguments, cli.quiet, files),
         Command::Check(arguments) => explain::check(arguments, files),
         Command::Explain(arguments) => explain::explain(arguments, files),

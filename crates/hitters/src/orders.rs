@@ -1,13 +1,15 @@
-//! `hitters status`, `scale` and `stop`: speaks to a run through its control socket.
+//! `hitters status`, `scale` and `stop`: speaks to a run through its control socket, or to the cluster that the pipeline is
+//! deployed to.
 
 use crate::cli::{Running, Scale, Status, Stop};
+use crate::cluster::{self, Site};
 use crate::control::ask;
 use crate::failure::Failure;
 use crate::load;
 use crate::show::{size, thousands};
 use arrow::temporal_conversions::timestamp_ms_to_datetime;
 use comfy_table::{CellAlignment, Table, presets};
-use hitters_pipeline::Files;
+use hitters_pipeline::{Files, Pipeline};
 use serde_json::{Value, json};
 use std::io::{Write, stderr, stdout};
 use std::time::Duration;
@@ -21,15 +23,33 @@ struct Address {
     place: String,
 }
 
-impl Address {
+/// Where a pipeline runs.
+enum Where {
+    Here(Address),
+    There(Site),
+}
+
+impl Where {
     fn of(running: &Running, files: &mut Files) -> Result<Self, Failure> {
         let pipeline = load::load(&running.target, files)?;
+        // Whoever names a state means a run on this machine.
+        if running.state.is_none()
+            && let Some(cluster) = cluster::open(&running.cluster, &pipeline)?
+        {
+            return Ok(Self::There(Site::new(cluster, pipeline, running.cluster.patience)));
+        }
+        Address::of(running, pipeline).map(Self::Here)
+    }
+}
+
+impl Address {
+    fn of(running: &Running, pipeline: Pipeline) -> Result<Self, Failure> {
         let settings = pipeline.settings.checkpoint;
         let place = running.state.clone().or(settings.map(|settings| settings.storage));
         let place = place.ok_or_else(|| {
             Failure::Usage(format!(
                 "'{}' keeps no state, so that no run of it can be spoken to: add [checkpoint] to the pipeline file, or run it with \
-                 --state and name that here",
+                 --state and name that here; for one on a cluster say which with --to",
                 pipeline.name
             ))
         })?;
@@ -46,7 +66,10 @@ impl Address {
 
 /// Shows how far a run is.
 pub fn status(arguments: &Status, files: &mut Files) -> Result<(), Failure> {
-    let address = Address::of(&arguments.running, files)?;
+    let address = match Where::of(&arguments.running, files)? {
+        Where::Here(address) => address,
+        Where::There(site) => return site.status(arguments),
+    };
     let request = json!({ "do": "status" });
     let mut before = address.ask(&request)?;
     if arguments.json && !arguments.watch {
@@ -75,7 +98,10 @@ pub fn status(arguments: &Status, files: &mut Files) -> Result<(), Failure> {
 
 /// Changes the number of workers.
 pub fn scale(arguments: &Scale, quiet: bool, files: &mut Files) -> Result<(), Failure> {
-    let address = Address::of(&arguments.running, files)?;
+    let address = match Where::of(&arguments.running, files)? {
+        Where::Here(address) => address,
+        Where::There(site) => return site.scale(arguments.parallelism, arguments.force, quiet),
+    };
     let answer = address.ask(&json!({ "do": "scale", "parallelism": arguments.parallelism }))?;
     if !quiet {
         let _ = writeln!(
@@ -90,7 +116,10 @@ pub fn scale(arguments: &Scale, quiet: bool, files: &mut Files) -> Result<(), Fa
 
 /// Stops a run.
 pub fn stop(arguments: &Stop, quiet: bool, files: &mut Files) -> Result<(), Failure> {
-    let address = Address::of(&arguments.running, files)?;
+    let address = match Where::of(&arguments.running, files)? {
+        Where::Here(address) => address,
+        Where::There(site) => return site.stop(quiet),
+    };
     let answer = address.ask(&json!({ "do": "stop" }))?;
     if !quiet {
         let _ = writeln!(

@@ -4,6 +4,7 @@
 //! `hh:<pipeline>:active`, which changes in one step when the new version has read its log to the end.
 
 use crate::cli::{Format, Missing, Replay, Run};
+use crate::cluster;
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
@@ -56,6 +57,9 @@ impl Switch {
 /// Runs the command.
 pub fn replay(arguments: &Replay, quiet: bool, files: &mut Files) -> Result<(), Failure> {
     let current = load::load(&arguments.target, files)?;
+    if let Some(cluster) = cluster::open(&arguments.cluster, &current)? {
+        return cluster::replay(arguments, cluster, current, quiet, files);
+    }
     let plan = engine::plan(&current)?;
     let Some(mut active) = open(&current, &plan)? else {
         return Err(Failure::Usage(format!(
@@ -66,12 +70,7 @@ pub fn replay(arguments: &Replay, quiet: bool, files: &mut Files) -> Result<(), 
         )));
     };
     let before = active.get().map_err(Failure::Run)?.unwrap_or(current.version);
-    // A file that was changed already names the version that it wants.
-    let version = if current.version > before {
-        current.version
-    } else {
-        before + 1
-    };
+    let version = next_version(current.version, before);
     let next = load::load_version(&arguments.target, Some(version), files)?;
     if !quiet {
         let _ = writeln!(
@@ -107,6 +106,12 @@ pub fn replay(arguments: &Replay, quiet: bool, files: &mut Files) -> Result<(), 
     run::rounds(Session::new(&run, &next, quiet, Some(switch))?, plan)
 }
 
+/// The version that a replay fills.
+pub fn next_version(in_file: u64, before: u64) -> u64 {
+    // A file that was changed already names the version that it wants.
+    if in_file > before { in_file } else { before + 1 }
+}
+
 /// Says which version runs, if nobody has; warns if readers look at another.
 pub fn begin(pipeline: &Pipeline, plan: &Plan, quiet: bool) -> Result<(), Failure> {
     let Some(mut active) = open(pipeline, plan)? else {
@@ -130,7 +135,8 @@ pub fn begin(pipeline: &Pipeline, plan: &Plan, quiet: bool) -> Result<(), Failur
     Ok(())
 }
 
-fn open(pipeline: &Pipeline, plan: &Plan) -> Result<Option<Active>, Failure> {
+/// The key that readers follow; `None` if the pipeline writes nothing to Redis.
+pub fn open(pipeline: &Pipeline, plan: &Plan) -> Result<Option<Active>, Failure> {
     let tables: Vec<_> = engine::sinks(plan).cloned().collect();
     Active::open(&pipeline.name, &tables, &Reporter::default())
         .map_err(|error| Failure::Run(pipeline.script.mask(&error)))

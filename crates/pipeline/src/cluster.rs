@@ -75,7 +75,11 @@ impl Reader<'_> {
 
     fn api_key(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Result<Secret, Fault>> {
         let DeValue::String(text) = value.get_ref() else {
-            self.fault(value.span(), "a text was expected here", "write api_key = \"${env:NAME}\"");
+            self.fault(
+                value.span(),
+                "a text was expected here",
+                "write api_key = \"${env:NAME}\"",
+            );
             return None;
         };
         Some(match Value::expand(text, self.environment) {

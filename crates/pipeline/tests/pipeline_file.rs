@@ -291,3 +291,36 @@ fn a_bare_text_has_a_name_and_defaults() {
             .is_none()
     );
 }
+
+#[test]
+fn a_cluster_is_read_and_its_key_is_missed_only_where_it_is_needed() {
+    let cluster = |keys: &str| {
+        let (pipeline, ..) = load(
+            &[
+                ("p.toml", &format!("sql = 'q.sql'\n[cluster]\n{keys}")),
+                ("q.sql", "SELECT 1"),
+            ],
+            &[],
+        );
+        pipeline.unwrap().settings.cluster.unwrap()
+    };
+    let full =
+        cluster("url = 'https://a:5115'\napi_key = '${env:KAFKA_PASSWORD}'\nca = '../ca.pem'\nparallelism = 8\n");
+    assert_eq!((full.url.as_str(), full.parallelism), ("https://a:5115", Some(8)));
+    assert!(full.ca.clone().unwrap().ends_with("ca.pem"));
+    assert_eq!(full.api_key.as_ref().unwrap().as_ref().unwrap().reveal(), "hush");
+    assert!(!format!("{full:?}").contains("hush"));
+    let without = cluster("url = 'http://a:5115'\napi_key = '${env:NOT_SET}'\n");
+    let fault = without.api_key.unwrap().unwrap_err();
+    assert!(fault.message.contains("NOT_SET") && fault.place.is_some(), "{fault:?}");
+    let wrong = "sql = 'q.sql'\n[cluster]\napi_key = 3\nparallelism = 0\nkey = 'x'\n";
+    assert_eq!(
+        said(&[("p.toml", wrong), ("q.sql", "SELECT 1")], &[]),
+        [
+            "p.toml:2: [cluster] has no 'url'",
+            "p.toml:3: a text was expected here",
+            "p.toml:4: this is no number that can stand here",
+            "p.toml:5: unknown key 'key'",
+        ]
+    );
+}

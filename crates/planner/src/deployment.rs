@@ -33,7 +33,9 @@ pub fn read_from(sql: &str, offset: &str, group: Option<&str>) -> String {
     let (statements, _) = parse(sql);
     let mut edits: Vec<(usize, usize, String)> = Vec::new();
     for statement in &statements {
-        let Statement::CreateTable(table) = &statement.kind else { continue };
+        let Statement::CreateTable(table) = &statement.kind else {
+            continue;
+        };
         if is_kafka_source(table) {
             set(sql, table, "source.offset", offset, &mut edits);
             if let Some(group) = group {
@@ -94,7 +96,10 @@ mod tests {
     fn calls_are_found_where_they_are_and_not_in_texts_and_comments() {
         let sql = "-- approx_top_k(a)\nSELECT 'count(*)', Approx_Top_K (item, 5), /* min( */ x FROM t WHERE y IN (1)";
         let found = called_functions(sql);
-        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), ["approx_top_k", "in"]);
+        assert_eq!(
+            found.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["approx_top_k", "in"]
+        );
     }
 
     #[test]
@@ -106,7 +111,10 @@ mod tests {
         let expected = sql
             .replace("'latest'", "'group'")
             .replace("é (a TEXT) WITH (", "é (a TEXT) WITH ('source.group_id' = 'o''g', ")
-            .replace("s (a TEXT) WITH (", "s (a TEXT) WITH ('source.offset' = 'group', 'source.group_id' = 'o''g', ");
+            .replace(
+                "s (a TEXT) WITH (",
+                "s (a TEXT) WITH ('source.offset' = 'group', 'source.group_id' = 'o''g', ",
+            );
         assert_eq!(read_from(sql, "group", Some("o'g")), expected);
         assert_eq!(read_from("SELECT FROM", "earliest", None), "SELECT FROM");
     }

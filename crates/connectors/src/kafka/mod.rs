@@ -12,7 +12,7 @@ mod exactly_once;
 mod groups;
 mod growth;
 mod marker;
-mod offsets;
+pub(crate) mod offsets;
 mod progress;
 mod reader;
 mod sink;

@@ -6,6 +6,7 @@ use super::RedisTable;
 use super::connection::RedisConnection;
 use crate::run::{Reporter, StartTimeout};
 use hitters_planner::table::Table;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The active version of a pipeline, in the Redis servers that its tables are written to.
@@ -67,6 +68,21 @@ impl Active {
     /// A Redis that does not answer.
     pub fn set(&mut self, version: u64) -> Result<(), String> {
         self.each(redis::cmd("SET").arg(&self.key).arg(version).clone())
+    }
+
+    /// How far a version has read, by what its pipeline says of it: the fields of `hh:<pipeline>:v<version>:progress`. Empty if it
+    /// says nothing (yet).
+    ///
+    /// # Errors
+    ///
+    /// A Redis that does not answer, or holds something else under the key.
+    pub fn progress(&mut self, version: u64) -> Result<BTreeMap<String, String>, String> {
+        let key = format!("{}:v{version}:progress", self.key.trim_end_matches(":active"));
+        let mut fields = BTreeMap::new();
+        for connection in &mut self.connections {
+            fields.extend(connection.ask::<BTreeMap<String, String>>(redis::cmd("HGETALL").arg(&key))?);
+        }
+        Ok(fields)
     }
 
     fn each(&mut self, command: redis::Cmd) -> Result<(), String> {

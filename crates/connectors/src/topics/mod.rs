@@ -3,6 +3,7 @@
 //! Nothing that exists is changed: partitions cannot be taken away, a new number of them moves keys, and retention may delete
 //! data. For each difference the report names the command that would mend it.
 
+mod log;
 mod wait;
 
 use crate::kafka::{KafkaTable, Servers, Watch, metadata};
@@ -103,6 +104,7 @@ pub enum Outcome {
 pub struct Topics {
     admin: AdminClient<Watch>,
     client: rdkafka::consumer::BaseConsumer<Watch>,
+    servers: Servers,
     watch: Watch,
     timeout: Duration,
 }
@@ -128,6 +130,7 @@ impl Topics {
         let topics = Self {
             admin,
             client,
+            servers,
             watch,
             timeout: run.start_timeout.0,
         };

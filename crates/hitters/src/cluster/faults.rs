@@ -1,0 +1,44 @@
+//! What the cluster says, in our words and at its place in the user's files.
+
+use crate::failure::Failure;
+use hitters_arroyo::{Diagnostic, Error, Event};
+use hitters_pipeline::{Fault, Pipeline};
+
+/// An error of the cluster as the failure of a command.
+pub fn failure(pipeline: &Pipeline, error: Error) -> Failure {
+    match error {
+        Error::Sql(diagnostics) => Failure::Faults(diagnostics.into_iter().map(|one| fault(pipeline, one)).collect()),
+        other => Failure::Run(pipeline.script.mask(&other.to_string())),
+    }
+}
+
+/// A fault that the cluster's planner found. It places some of them; others name what they are about.
+fn fault(pipeline: &Pipeline, diagnostic: Diagnostic) -> Fault {
+    let script = &pipeline.script;
+    let place = diagnostic.span.and_then(|(start, end)| {
+        // It gives the first character of what is wrong, and sometimes the last one after it.
+        let end = if end > start { end } else { (start.0, start.1 + 1) };
+        script.locate(start, end)
+    });
+    Fault {
+        message: format!("the cluster's planner: {}", script.mask(diagnostic.message.trim_end())),
+        place,
+        hint: None,
+    }
+}
+
+/// What happens, as a line; `None` for what people need not know.
+pub fn told(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Building(name) => format!("{name}: the cluster compiles it (the first function takes minutes)"),
+        Event::Built(name, time) => format!("{name}: built in {:.1} s", time.as_secs_f64()),
+        Event::Created(name) => format!("{name}: created"),
+        Event::Stopping(name) => format!("{name}: stopping, with a last checkpoint"),
+        Event::Starting(name) => format!("{name}: starting from its last checkpoint"),
+        Event::Scaling(name, to) => format!("{name}: going on with {to} subtasks"),
+        Event::Deleted(name) => format!("{name}: the one before is deleted"),
+        Event::PutBack(name) => format!("{name}: the one before goes on where it was"),
+        Event::State(name, state) => format!("{name}: {state}"),
+        Event::Trouble(trouble) => format!("error in {trouble}"),
+    })
+}
