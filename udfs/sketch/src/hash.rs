@@ -54,6 +54,11 @@ impl Seed {
         Seed { value, a, b: b | 1 }
     }
 
+    /// What [`integer`](Self::integer) combines a value with, and then multiplies it by.
+    pub fn words(self) -> [u64; 2] {
+        [self.a, self.b]
+    }
+
     /// 32 bits that tell seeds apart and do not determine one: each id stands for 2^32 seeds.
     pub fn id(self) -> u32 {
         if self.value == 0 {

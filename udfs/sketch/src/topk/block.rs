@@ -16,7 +16,7 @@
 use super::counter::{Counter, Entry, Line, place};
 use super::key::{Incoming, Key};
 use super::probe::Isa;
-use super::scratch::{IN, Scratch};
+use super::scratch::{Gate, IN, Scratch, Sorted};
 use super::table::{BLOCK, Table};
 use crate::hash::Seed;
 
@@ -32,6 +32,13 @@ pub(crate) trait Batch<'a, K>: Copy {
     fn quick(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)>;
     /// The hash, the words and the weight of a row of the column, unless it does not count.
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K, u64)>;
+    /// Up to a block's rows, if they are integers that all exist and weigh 1; collected in `room` unless they stand side by side.
+    fn integers<'r>(&self, _from: usize, _until: usize, _room: &'r mut [i64; BLOCK]) -> Option<&'r [i64]>
+    where
+        'a: 'r,
+    {
+        None
+    }
     /// All bytes of a long key.
     fn bytes(&self, row: usize) -> &'a [u8];
     /// The weight of some rows, or more.
@@ -98,22 +105,45 @@ impl<K: Key, C: Counter> Table<K, C> {
         until: usize,
     ) -> Taken {
         // SAFETY: passed on to the caller.
-        let (mut rest, unseen, sum) = unsafe { Self::hit_hot(&mut self.entries, s, batch, (from, until), self.seed) };
+        let wide = batch
+            .integers(from, until, &mut [0; BLOCK])
+            .and_then(|values| unsafe { I::hit_integers(&mut self.entries, s, values, self.seed) });
+        let (mut rest, unseen, sum) = match wide {
+            Some(rest) => (rest, 0, 0),
+            // SAFETY: passed on to the caller.
+            None => unsafe { Self::hit_hot(&mut self.entries, s, batch, (from, until), self.seed) },
+        };
         let mut late = Late::default();
         if unseen > 0 {
             late = self.hit_unseen(s, batch, from, (rest, unseen));
             rest = late.left;
         }
         s.set_places(rest, late.idle);
+        let gate = Gate {
+            start: self.rows,
+            quick: self.quick(),
+            lines: self.rejects.lines.len(),
+        };
         // SAFETY: passed on to the caller; a table has lines.
-        let (hits, missed) = unsafe { Self::find::<I>(&self.lines, s, rest) };
-        let keyed = self.hit_classes(s, batch, from, hits);
-        for q in 0..keyed {
-            self.hit_keyed(s, batch, from, usize::from(s.hits[q & IN]));
-        }
-        let waiting = self.reject::<B>(s, missed);
-        for q in 0..waiting {
-            self.wait(s, batch, from, usize::from(s.missed[q & IN]), false);
+        let sorted = if B::UNIT {
+            unsafe { I::sort(&self.lines, s, rest, gate) }
+        } else {
+            None
+        };
+        match sorted {
+            Some(sorted) => self.add_sorted(s, batch, from, sorted),
+            None => {
+                // SAFETY: passed on to the caller; a table has lines.
+                let (hits, missed) = unsafe { Self::find::<I>(&self.lines, s, rest) };
+                let keyed = self.hit_classes(s, batch, from, hits);
+                for q in 0..keyed {
+                    self.hit_keyed(s, batch, from, usize::from(s.hits[q & IN]));
+                }
+                let waiting = self.reject::<B>(s, missed);
+                for q in 0..waiting {
+                    self.wait(s, batch, from, usize::from(s.missed[q & IN]), false);
+                }
+            }
         }
         let rows = until - from;
         let counted = rows - late.idle;
@@ -210,6 +240,36 @@ impl<K: Key, C: Counter> Table<K, C> {
             late.left += usize::from(!std::mem::take(&mut s.done[j]));
         }
         late
+    }
+
+    /// Adds rows of weight 1 that are sorted already.
+    #[inline(always)]
+    fn add_sorted<'a, B: Batch<'a, K>>(&mut self, s: &mut Scratch, batch: B, from: usize, sorted: Sorted) {
+        let (tau, mut peak, mut offers) = (self.tau, self.peak, 0);
+        for j in s.classes.iter().take(sorted.classes) {
+            let row = usize::from(*j);
+            let count = &mut self.lines[s.at[row] as usize].counts[s.slots[row].trailing_zeros() as usize & 15];
+            let sum = count.get().saturating_add(1);
+            *count = C::new(sum);
+            s.offers[offers & IN] = *j;
+            offers += usize::from(sum > tau);
+            peak = peak.max(sum);
+        }
+        self.peak = peak;
+        for o in 0..offers {
+            self.wait(s, batch, from, usize::from(s.offers[o & IN]), true);
+        }
+        for q in 0..sorted.keyed {
+            self.hit_keyed(s, batch, from, usize::from(s.keyed[q & IN]));
+        }
+        let mut rejects = self.rejects.adder();
+        for cells in s.cells.iter().take(sorted.rejected) {
+            rejects.raise(*cells as u32 as usize, (*cells >> 32) as usize, 1);
+        }
+        drop(rejects);
+        for q in 0..sorted.waiting {
+            self.wait(s, batch, from, usize::from(s.waiting[q & IN]), false);
+        }
     }
 
     /// Finds the slots of the rest. Returns how many rows have some and how many have none.

@@ -28,6 +28,10 @@ pub(crate) trait Column<'a, K>: Copy {
     fn quick(&self, row: usize, seed: Seed) -> Option<(u64, K)>;
     /// The hash and the words of a row's key; `None` for a row that does not exist or points outside of its bytes.
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, K)>;
+    /// All rows, if they are integers.
+    fn integers(&self) -> Option<&'a [i64]> {
+        None
+    }
     /// All bytes of a row's key, if it is long.
     fn bytes(&self, row: usize) -> &'a [u8];
 }
@@ -44,6 +48,11 @@ impl<'a> Column<'a, u64> for Integers<'a> {
 
     fn load(&self, row: usize, seed: Seed) -> Option<(u64, u64)> {
         self.quick(row, seed)
+    }
+
+    #[inline]
+    fn integers(&self) -> Option<&'a [i64]> {
+        Some(self.0)
     }
 
     fn bytes(&self, _: usize) -> &'a [u8] {

@@ -238,7 +238,7 @@ impl<K: Copy, C: Counter> Entry<K, C> {
 }
 
 /// The bits of a print. The crate's own tests leave five, so that much clashes and yet a line is too small for all.
-const PRINTS: u16 = if cfg!(test) { 0b11_1110 } else { !1 };
+pub(crate) const PRINTS: u16 = if cfg!(test) { 0b11_1110 } else { !1 };
 
 /// Where an item goes: its line among `lines`, and its print (even, never 0).
 #[inline(always)]

@@ -26,6 +26,8 @@ pub(crate) trait Key: Copy + Default + PartialEq + std::fmt::Debug + 'static + S
     fn is<'a>(self, tails: &[u8], words: Self, bytes: impl FnOnce() -> &'a [u8]) -> bool;
     /// Whether a stored key is the incoming one, which is short. Without branches.
     fn is_short(self, words: Self) -> bool;
+    /// Whether a stored key is that integer.
+    fn is_integer(self, value: i64) -> bool;
     /// Whether two stored keys are the same.
     fn same(self, tails: &[u8], other: Self, other_tails: &[u8]) -> bool;
     /// Whether incoming words are those of a long key.
@@ -66,6 +68,11 @@ impl Key for u64 {
     #[inline(always)]
     fn is_short(self, words: u64) -> bool {
         self == words
+    }
+
+    #[inline(always)]
+    fn is_integer(self, value: i64) -> bool {
+        self == value as u64
     }
 
     #[inline(always)]
@@ -163,6 +170,10 @@ impl Key for View {
     #[inline(always)]
     fn is_short(self, words: View) -> bool {
         (self.0[0] ^ words.0[0]) | (self.0[1] ^ words.0[1]) == 0
+    }
+
+    fn is_integer(self, _: i64) -> bool {
+        false
     }
 
     #[inline]

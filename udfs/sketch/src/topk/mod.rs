@@ -29,6 +29,8 @@ mod table;
 #[cfg(test)]
 mod tight;
 mod update;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use column::{Integers, Strings, Views};
 use form::{Dense, table};

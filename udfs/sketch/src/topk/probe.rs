@@ -2,7 +2,13 @@
 //!
 //! All return the same mask, bit `i` for slot `i`, so that every path goes the same way.
 
+use super::counter::{Counter, Entry, Line};
+use super::key::Key;
+use super::scratch::{Gate, Scratch, Sorted};
 use super::shape::SLOTS;
+#[cfg(target_arch = "x86_64")]
+use super::wide;
+use crate::hash::Seed;
 
 /// A set of instructions.
 pub(crate) trait Isa {
@@ -13,6 +19,33 @@ pub(crate) trait Isa {
     /// The machine must have the instructions.
     #[allow(unsafe_code)]
     unsafe fn find(prints: &[u16; SLOTS], print: u16) -> u32;
+
+    /// Adds the integers whose hint is right and returns how many are left in the scratch, if this set is better at that than a plain loop.
+    ///
+    /// # Safety
+    ///
+    /// The machine must have the instructions; there must be entries.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn hit_integers<K: Key, C: Counter>(
+        _: &mut [Entry<K, C>],
+        _: &mut Scratch,
+        _: &[i64],
+        _: Seed,
+    ) -> Option<usize> {
+        None
+    }
+
+    /// Sorts rows of weight 1 by what they find, if this set is better at that than plain loops.
+    ///
+    /// # Safety
+    ///
+    /// The machine must have the instructions; there must be lines.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn sort<C: Counter>(_: &[Line<C>], _: &mut Scratch, _rest: usize, _: Gate) -> Option<Sorted> {
+        None
+    }
 }
 
 /// What every machine has.
@@ -168,6 +201,25 @@ impl Isa for Avx512 {
             let differing = _mm256_xor_si256(prints, _mm256_set1_epi16(print as i16));
             u32::from(_mm256_testn_epi16_mask(differing, _mm256_set1_epi16(-2)))
         }
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn hit_integers<K: Key, C: Counter>(
+        entries: &mut [Entry<K, C>],
+        s: &mut Scratch,
+        values: &[i64],
+        seed: Seed,
+    ) -> Option<usize> {
+        // SAFETY: passed on to the caller.
+        Some(unsafe { wide::hit_integers(entries, s, values, seed) })
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn sort<C: Counter>(lines: &[Line<C>], s: &mut Scratch, rest: usize, gate: Gate) -> Option<Sorted> {
+        // SAFETY: passed on to the caller; a shape has far less than 2^32 lines.
+        Some(unsafe { wide::sort(lines, s, rest, gate) })
     }
 }
 

@@ -9,6 +9,9 @@ use super::shape::CELLS;
 use crate::hash::fold;
 
 const HALF: usize = CELLS / 2;
+/// What makes a second hash of the first.
+pub(crate) const CELL: u64 = 0xA409_3822_299F_31D0;
+pub(crate) const CELLS_OF: u64 = 0x243F_6A88_85A3_08D3;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Rejects<C: Counter> {
@@ -27,8 +30,8 @@ impl<C: Counter> Rejects<C> {
 
     /// Line and cells of a hash, of that many lines. The cells do not depend on the number of lines, so that lines can be folded.
     #[inline(always)]
-    fn cells(lines: usize, hash: u64) -> (usize, usize, usize) {
-        let g = fold(hash ^ 0xA409_3822_299F_31D0, 0x243F_6A88_85A3_08D3);
+    pub fn cells(lines: usize, hash: u64) -> (usize, usize, usize) {
+        let g = fold(hash ^ CELL, CELLS_OF);
         let line = (((g >> 32) * lines as u64) >> 32) as usize;
         (line, g as usize & (HALF - 1), HALF + (g as usize >> 8 & (HALF - 1)))
     }
@@ -112,7 +115,13 @@ impl<C: Counter> Adder<'_, C> {
     #[inline(always)]
     pub fn add(&mut self, hash: u64, weight: u64) {
         let (line, i, j) = Rejects::<C>::cells(self.lines.len(), hash);
-        let cells = &mut self.lines[line];
+        self.raise(line * CELLS + i, line * CELLS + j, weight);
+    }
+
+    /// Adds a row whose two cells are known.
+    #[inline(always)]
+    pub fn raise(&mut self, i: usize, j: usize, weight: u64) {
+        let cells = self.lines.as_flattened_mut();
         let (x, y) = (cells[i].get(), cells[j].get());
         let raised = x.min(y).saturating_add(weight);
         cells[i] = C::new(x.max(raised));

@@ -1,7 +1,7 @@
 //! What the passes over a block write down: lists of rows, and hints at the entries of hot items.
 //!
 //! Nothing here is state. A hint is the number of the entry that was last hit by a hash with the same first bits, in whatever sketch this thread
-//! updated; the key is compared before anything is added. Kept by the thread, 23 KB for all of its sketches, hints stay warm from batch to
+//! updated; the key is compared before anything is added. Kept by the thread, 29 KB for all of its sketches, hints stay warm from batch to
 //! batch, and no batch pays for cleaning.
 
 use std::cell::RefCell;
@@ -13,10 +13,30 @@ pub(crate) const IN: usize = BLOCK - 1;
 /// Number of hints: some for each entry of a sketch of 64 KB (4096 lose 3 % on Zipf 1.1, and 2048 another 6 %).
 const HINTS: usize = 8192;
 
+/// What decides over rows that find no slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate {
+    /// The position of the segment's first row.
+    pub start: u64,
+    /// The largest draw that may be admitted.
+    pub quick: u32,
+    /// Lines of the table of rejects.
+    pub lines: usize,
+}
+
+/// How long the lists of sorted rows are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sorted {
+    pub classes: usize,
+    pub keyed: usize,
+    pub rejected: usize,
+    pub waiting: usize,
+}
+
 /// Room for the rows of a segment, and what was learned about hot items.
 pub(crate) struct Scratch {
     /// By hash: the number of the entry that was hit there last.
-    hints: [u16; HINTS],
+    pub hints: [u16; HINTS],
     /// All hints are below.
     bound: usize,
     /// The rows that no hint led to an entry, by their number in the segment.
@@ -38,6 +58,18 @@ pub(crate) struct Scratch {
     pub done: [bool; BLOCK],
     /// The rows of the segment that do not count.
     pub idle: [u8; BLOCK],
+    /// For the passes of `wide`: where the rows' hints stand, and 1 for those whose hint is wrong.
+    pub hinted: [u16; BLOCK],
+    pub unlike: [u8; BLOCK],
+    /// Of the rest: the lines, the prints, and the slots with them that keep no key, or one (shifted by 16).
+    pub at: [u32; BLOCK],
+    pub prints: [u16; BLOCK],
+    pub slots: [u32; BLOCK],
+    /// Its rows by what they found, and the two cells of those that are rejected.
+    pub classes: [u8; BLOCK],
+    pub keyed: [u8; BLOCK],
+    pub waiting: [u8; BLOCK],
+    pub cells: [u64; BLOCK],
 }
 
 thread_local! {
@@ -45,7 +77,10 @@ thread_local! {
 }
 
 impl Scratch {
-    const fn new() -> Self {
+    /// A hash shifted right by that says where its hint stands.
+    pub const HINT_SHIFT: u32 = u64::BITS - HINTS.trailing_zeros();
+
+    pub const fn new() -> Self {
         Scratch {
             hints: [0; HINTS],
             bound: 1,
@@ -60,6 +95,15 @@ impl Scratch {
             unseen: [0; BLOCK],
             done: [false; BLOCK],
             idle: [0; BLOCK],
+            hinted: [0; BLOCK],
+            unlike: [0; BLOCK],
+            at: [0; BLOCK],
+            prints: [0; BLOCK],
+            slots: [0; BLOCK],
+            classes: [0; BLOCK],
+            keyed: [0; BLOCK],
+            waiting: [0; BLOCK],
+            cells: [0; BLOCK],
         }
     }
 
@@ -80,7 +124,7 @@ impl Scratch {
     /// Where the hint for a hash stands.
     #[inline(always)]
     fn hint(hash: u64) -> usize {
-        (hash >> (u64::BITS - HINTS.trailing_zeros())) as usize
+        (hash >> Self::HINT_SHIFT) as usize
     }
 
     /// Drops the hints at entries from `len` on, left by a table that had more. Afterwards all hints are below `len`, which is not 0.

@@ -54,6 +54,9 @@ use crate::hash::{Seed, fold};
 
 /// Rows of a block.
 pub(crate) const BLOCK: usize = 256;
+/// What a row's position, and then its hash with that, is multiplied by for its random number.
+pub(crate) const ROW: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(crate) const DRAW: u64 = 0xA409_3822_299F_31D1;
 /// The most bytes of tails that are kept: offsets are of 32 bits.
 pub(crate) const MAX_TAILS: usize = 1 << 31;
 
@@ -140,7 +143,7 @@ impl<K: Key, C: Counter> Table<K, C> {
     /// The random number of the row at a position.
     #[inline(always)]
     pub fn draw(hash: u64, row: u64) -> u32 {
-        (fold(hash ^ row.wrapping_mul(0x9E37_79B9_7F4A_7C15), 0xA409_3822_299F_31D1) >> 16) as u32
+        (fold(hash ^ row.wrapping_mul(ROW), DRAW) >> 16) as u32
     }
 
     /// Whether the draw admits weight `w` against floor `m`: with probability `w / (m + w)`.

@@ -7,7 +7,7 @@ use super::form::Dense;
 use super::key::{Incoming, Key};
 use super::scratch::Scratch;
 use super::sparse::Sparse;
-use super::table::MAX_TAILS;
+use super::table::{BLOCK, MAX_TAILS};
 use crate::Rows;
 use crate::hash::Seed;
 
@@ -116,6 +116,13 @@ impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Range<Col> {
     fn bytes(&self, row: usize) -> &'a [u8] {
         self.0.bytes(row)
     }
+    #[inline]
+    fn integers<'r>(&self, from: usize, until: usize, _: &'r mut [i64; BLOCK]) -> Option<&'r [i64]>
+    where
+        'a: 'r,
+    {
+        self.0.integers()?.get(self.row(from)..self.row(until))
+    }
     fn weight(&self, from: usize, until: usize) -> u64 {
         (until - from) as u64
     }
@@ -144,6 +151,18 @@ impl<'a, K, Col: Column<'a, K>> Batch<'a, K> for Picked<'_, Col> {
     #[inline]
     fn bytes(&self, row: usize) -> &'a [u8] {
         self.0.bytes(row)
+    }
+    #[inline]
+    fn integers<'r>(&self, from: usize, until: usize, room: &'r mut [i64; BLOCK]) -> Option<&'r [i64]>
+    where
+        'a: 'r,
+    {
+        let values = self.0.integers()?;
+        let rows = self.1.get(from..until)?;
+        for (value, row) in room.iter_mut().zip(rows) {
+            *value = *values.get(*row as usize)?;
+        }
+        room.get(..rows.len())
     }
     fn weight(&self, from: usize, until: usize) -> u64 {
         (until - from) as u64
