@@ -43,8 +43,21 @@ pub(crate) struct Watermark {
 pub(crate) struct TableOption {
     pub key: String,
     pub value: String,
+    pub written: Written,
     pub key_span: Span,
     pub value_span: Span,
+}
+
+/// How the value of an option is written. The embedded engine takes all of them; see [`crate::arroyo`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// In single quotes.
+    Text,
+    Number,
+    Boolean,
+    /// A name without quotes.
+    Word,
+    Other,
 }
 
 /// Reads `CREATE [TEMPORARY] TABLE`; `None` if another `CREATE` stands there (nothing is consumed then).
@@ -238,9 +251,23 @@ fn option(parser: &mut Parser) -> Result<TableOption, Error> {
     Ok(TableOption {
         key,
         value,
+        written: written(&expr),
         key_span: place(key_token.span),
         value_span,
     })
+}
+
+fn written(expr: &Expr) -> Written {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(_) => Written::Text,
+            Value::Number(..) => Written::Number,
+            Value::Boolean(_) => Written::Boolean,
+            _ => Written::Other,
+        },
+        Expr::Identifier(_) => Written::Word,
+        _ => Written::Other,
+    }
 }
 
 /// Options are text for connectors; numbers, booleans, names and intervals may stand without quotes as in Arroyo.

@@ -321,6 +321,7 @@ fn times(
                 "option '{key}' is deprecated: write WATERMARK FOR column [AS expression] among the columns"
             ),
             span: Some(option.key_span),
+            hint: None,
         });
     }
     if let Some(second) = statement.watermarks.get(1) {
@@ -351,6 +352,7 @@ fn times(
                         warnings.push(Warning {
                             message: format!("Arroyo refuses a watermark over the generated column {name}: repeat its expression there"),
                             span: Some(mark.span),
+                            hint: None,
                         });
                     }
                 }

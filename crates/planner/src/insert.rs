@@ -81,6 +81,7 @@ pub(crate) fn matched(query: LogicalPlan, target: &Target, warnings: &mut Vec<Wa
                             "column {name} of table {table} is NOT NULL, but this may be NULL: write coalesce(..., what stands for NULL), or declare {name} without NOT NULL"
                         ),
                         span: target.selected.get(index).copied().flatten().or(Some(at)),
+                        hint: None,
                     });
                 }
                 let column = Expr::Column(Column::from(schema.qualified_field(index)));

@@ -10,6 +10,7 @@
 //! the converter makes nodes. Every step works on trees, none on text.
 
 mod aggregates;
+mod arroyo;
 mod batch;
 mod bound;
 mod catalog;
@@ -45,6 +46,7 @@ pub mod plan;
 pub mod table;
 pub mod window;
 
+pub use arroyo::Cluster;
 pub use deployment::{called_functions, read_from};
 pub use error::{Error, Span};
 pub use explain::{aggregate_calls, explain};

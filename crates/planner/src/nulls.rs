@@ -79,6 +79,12 @@ pub(crate) fn of(plan: &LogicalPlan) -> Vec<bool> {
     }
 }
 
+/// Whether an expression may be NULL, over columns of which some may be.
+pub(crate) fn may_be(expr: &Expr, schema: &DFSchema, nulls: &[bool]) -> bool {
+    let nulls = nulls.to_vec();
+    Columns { schema, nulls }.may_be(expr)
+}
+
 /// The columns of an input.
 struct Columns<'p> {
     schema: &'p DFSchema,
@@ -126,7 +132,10 @@ impl<'p> Columns<'p> {
             Expr::Not(inner) | Expr::Negative(inner) => self.may_be(inner),
             Expr::BinaryExpr(BinaryExpr { left, right, .. }) => self.may_be(left) || self.may_be(right),
             Expr::Case(case) => {
-                let results = case.when_then_expr.iter().map(|(_, then)| then);
+                // `coalesce` is simplified to this.
+                let guarded = |when: &Expr, then: &Expr| matches!(when, Expr::IsNotNull(e) if e.as_ref() == then);
+                let results = case.when_then_expr.iter().filter(|(when, then)| !guarded(when, then));
+                let results = results.map(|(_, then)| then);
                 let last = case.else_expr.as_deref();
                 last.is_none_or(|e| self.may_be(e)) || results.into_iter().any(|e| self.may_be(e))
             }

@@ -24,6 +24,7 @@ pub(crate) struct Places {
     joins: Vec<Span>,
     subqueries: Vec<Span>,
     set_operation: Option<(&'static str, Span)>,
+    union: Option<Span>,
     field_of_call: Option<Span>,
     relations: Vec<(String, Span)>,
 }
@@ -40,6 +41,7 @@ impl Places {
             joins: Vec::new(),
             subqueries: Vec::new(),
             set_operation: None,
+            union: None,
             field_of_call: None,
             relations: Vec::new(),
         };
@@ -100,6 +102,11 @@ impl Places {
     /// The first set operation that is not `UNION ALL`.
     pub(crate) fn set_operation(&self) -> Option<(&'static str, Span)> {
         self.set_operation
+    }
+
+    /// The first `UNION ALL`.
+    pub(crate) fn union(&self) -> Option<Span> {
+        self.union
     }
 
     /// All calls, for warnings.
@@ -179,16 +186,18 @@ impl Visitor for Places {
         if let Some(limit) = &query.limit_clause {
             self.limit = self.limit.or_else(|| place_known(limit.span()));
         }
-        if let SetExpr::SetOperation { op, set_quantifier, .. } = query.body.as_ref()
-            && self.set_operation.is_none()
-        {
+        if let SetExpr::SetOperation { op, set_quantifier, .. } = query.body.as_ref() {
             let name = match (op, set_quantifier) {
                 (SetOperator::Union, SetQuantifier::All | SetQuantifier::AllByName) => None,
                 (SetOperator::Union, _) => Some("UNION without ALL"),
                 (SetOperator::Intersect, _) => Some("INTERSECT"),
                 (SetOperator::Except | SetOperator::Minus, _) => Some("EXCEPT"),
             };
-            self.set_operation = name.zip(place_known(query.body.span()));
+            let at = place_known(query.body.span());
+            match name {
+                Some(_) => self.set_operation = self.set_operation.or(name.zip(at)),
+                None => self.union = self.union.or(at),
+            }
         }
         ControlFlow::Continue(())
     }

@@ -34,6 +34,8 @@ pub struct Warning {
     pub message: String,
     /// Where.
     pub span: Option<Span>,
+    /// What to do, where the sentence does not say it.
+    pub hint: Option<String>,
 }
 
 /// One operator.

@@ -1,5 +1,6 @@
 //! A file from its first statement to its last.
 
+use crate::arroyo::{Check, Cluster, Written};
 use crate::catalog::{BROKEN, Catalog, Entry};
 use crate::connector::{Connectors, Direction};
 use crate::convert::Builder;
@@ -8,6 +9,7 @@ use crate::error::{Error, Span};
 use crate::fault;
 use crate::functions::{Functions, Registry};
 use crate::insert::{self, Target};
+use crate::nulls;
 use crate::optimize;
 use crate::places::Places;
 use crate::plan::{Plan, Warning};
@@ -33,6 +35,8 @@ const MAX_OPERATORS: usize = 5_000;
 pub struct PlanOptions {
     /// A file without a query is fine (a file of tables that others include).
     pub tables_only: bool,
+    /// Check the file for an Arroyo cluster, too: what it refuses or breaks on is an error, what is dear there a warning.
+    pub arroyo: Option<Cluster>,
 }
 
 /// Plans SQL files against a set of connectors and functions. Holds no state between files.
@@ -103,6 +107,7 @@ struct File<'a> {
     declared_at: HashMap<String, Span>,
     outputs: Vec<Output>,
     statements: usize,
+    arroyo: Option<Check<'a>>,
     warnings: Vec<Warning>,
     errors: Vec<Error>,
 }
@@ -115,6 +120,11 @@ impl<'a> File<'a> {
             declared_at: HashMap::new(),
             outputs: Vec::new(),
             statements: 0,
+            arroyo: planner
+                .options
+                .arroyo
+                .as_ref()
+                .map(|c| Check::new(c, planner.functions, registry)),
             warnings: Vec::new(),
             errors: Vec::new(),
         }
@@ -130,6 +140,7 @@ impl<'a> File<'a> {
                 Statement::Insert(insert) => insert.source.as_ref().map(|query| Places::new(span, query)),
             };
             self.warn(places.as_ref());
+            self.as_written(&kind);
             if let Err(errors) = self.statement(kind, span) {
                 let fresh = errors.into_iter().filter(|e| !e.message.contains(BROKEN));
                 self.errors.extend(fresh.map(|e| {
@@ -153,6 +164,7 @@ impl<'a> File<'a> {
             self.warnings.push(Warning {
                 message,
                 span: Some(*span),
+                hint: None,
             });
         }
     }
@@ -163,10 +175,15 @@ impl<'a> File<'a> {
                 let entry = self.name_is_free(&statement.name).and_then(|()| {
                     ddl::create_table(&self.catalog, self.planner.connectors, &statement, &mut self.warnings)
                 });
+                if let (Some(check), Ok(Entry::Table(declared))) = (&mut self.arroyo, &entry) {
+                    check.declared(&statement, declared);
+                }
                 self.declare(&statement.name, entry)
             }
             Statement::CreateView { name, columns, query } => {
-                let entry = self.name_is_free(&name).and_then(|()| self.view(&columns, query, span));
+                let entry = self
+                    .name_is_free(&name)
+                    .and_then(|()| self.view(&name, &columns, query, span));
                 self.declare(&name, entry)
             }
             Statement::Insert(statement) => {
@@ -176,7 +193,11 @@ impl<'a> File<'a> {
             Statement::Query(query) => {
                 self.statements += 1;
                 let places = Places::new(span, &query);
+                let by_name = self.by_name(&query);
                 let plan = self.resolve(*query)?;
+                if let (Some(check), Some(plan)) = (&mut self.arroyo, &by_name) {
+                    check.output(None, plan, &places);
+                }
                 let plan = insert::outgoing(self.analyse(plan)?).map_err(|e| fault::errors(&e))?;
                 let plan = self.prepare(plan, &places)?;
                 self.outputs.push(Output {
@@ -215,11 +236,20 @@ impl<'a> File<'a> {
     }
 
     /// Views are checked to the end even if nobody uses them.
-    fn view(&mut self, columns: &[Ident], query: Box<Query>, span: Span) -> Result<Entry, Vec<Error>> {
+    fn view(&mut self, name: &Ident, columns: &[Ident], query: Box<Query>, span: Span) -> Result<Entry, Vec<Error>> {
         let places = Places::new(span, &query);
+        let by_name = self.by_name(&query);
         let mut plan = self.resolve(*query)?;
         if !columns.is_empty() {
             plan = renamed(plan, columns)?;
+        }
+        if let (Some(check), Some(by_name)) = (&mut self.arroyo, by_name) {
+            let named = if columns.is_empty() {
+                by_name
+            } else {
+                renamed(by_name, columns)?
+            };
+            check.view(name, &named, &places);
         }
         let checked = self.prepare(self.analyse(plan.clone())?, &places)?;
         Builder::check(&checked, &places).map_err(|e| vec![e])?;
@@ -264,7 +294,18 @@ impl<'a> File<'a> {
             return Err(errors);
         };
         let selected = insert::selected(&query);
+        let by_name = self.by_name(&query);
         let plan = self.analyse(self.resolve(*query)?)?;
+        if let (Some(check), Some(by_name)) = (&mut self.arroyo, by_name) {
+            let written = Written {
+                table: name.value.clone(),
+                at,
+                named: named.iter().map(|ident| ident.value.clone()).collect(),
+                nulls: nulls::of(&plan),
+                selected: selected.clone(),
+            };
+            check.output(Some(&written), &by_name, &places);
+        }
         let target = Target {
             table: &name.value,
             fields: &[],
@@ -355,6 +396,29 @@ impl<'a> File<'a> {
         }
     }
 
+    /// A statement as Arroyo would see its text.
+    fn as_written(&mut self, kind: &Statement) {
+        let Some(check) = &mut self.arroyo else { return };
+        match kind {
+            Statement::CreateTable(statement) => check.table(statement),
+            Statement::CreateView { query, .. } | Statement::Query(query) => check.query(query),
+            Statement::Insert(insert) => {
+                if let Some(query) = &insert.source {
+                    check.query(query);
+                }
+            }
+        }
+    }
+
+    /// The query over views as names, for a check; faults in it are reported where it is resolved.
+    fn by_name(&self, query: &Query) -> Option<LogicalPlan> {
+        self.arroyo.as_ref()?;
+        self.catalog.by_name.set(true);
+        let plan = self.resolve(query.clone()).ok();
+        self.catalog.by_name.set(false);
+        plan
+    }
+
     /// Names and types of a query.
     fn resolve(&self, query: Query) -> Result<LogicalPlan, Vec<Error>> {
         let planner = SqlToRel::new_with_options(&self.catalog, ddl::parser_options());
@@ -408,6 +472,10 @@ impl<'a> File<'a> {
                     }
                 }
             }
+        }
+        if let Some((errors, warnings)) = self.arroyo.take().map(Check::finish) {
+            self.errors.extend(errors);
+            self.warnings.extend(warnings);
         }
         if !self.errors.is_empty() {
             self.errors.sort_by_key(|e| e.span);

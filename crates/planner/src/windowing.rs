@@ -176,7 +176,7 @@ fn projected(projection: &Projection, input: Windowing, places: &Places) -> Resu
 }
 
 /// True for a column (under any aliases) at one of these positions.
-fn is_one_of(expr: &Expr, schema: &DFSchemaRef, positions: &[usize]) -> bool {
+pub(crate) fn is_one_of(expr: &Expr, schema: &DFSchemaRef, positions: &[usize]) -> bool {
     match expr {
         Expr::Alias(alias) => is_one_of(&alias.expr, schema, positions),
         Expr::Column(column) => schema

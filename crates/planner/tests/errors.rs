@@ -94,7 +94,10 @@ fn a_text_without_a_query_is_an_error_unless_asked_for() {
     )
     .unwrap_err();
     assert_eq!(errors[0].message, "the text has no query");
-    let options = PlanOptions { tables_only: true };
+    let options = PlanOptions {
+        tables_only: true,
+        ..PlanOptions::default()
+    };
     let plan = plan(sql, &common::connectors(), &common::functions(), &options).unwrap();
     assert_eq!(plan.tables.len(), 1);
 }

@@ -84,13 +84,17 @@ pub fn connectors() -> Connectors {
             "bad_data",
             "source.offset",
             "client_configs",
+            "framing.newline.max_length",
+            "auth.username",
+            "json.unstructured",
+            "json.timestamp_format",
         ],
         direction: None,
     });
     connectors.register(Known {
         name: "single_file",
         required: &["path"],
-        optional: &["format", "wait_for_control"],
+        optional: &["format", "wait_for_control", "bad_data"],
         direction: None,
     });
     connectors.register(Known {
@@ -102,6 +106,7 @@ pub fn connectors() -> Connectors {
             "target.key_prefix",
             "target.key_column",
             "target.field_column",
+            "target.ttl_secs",
             "type",
         ],
         direction: Some(Direction::Sink),
@@ -109,8 +114,14 @@ pub fn connectors() -> Connectors {
     connectors.register(Known {
         name: "impulse",
         required: &[],
-        optional: &["event_rate", "type"],
+        optional: &["event_rate", "event_time_interval", "message_count", "type"],
         direction: Some(Direction::Source),
+    });
+    connectors.register(Known {
+        name: "stdout",
+        required: &[],
+        optional: &["format", "type"],
+        direction: Some(Direction::Sink),
     });
     connectors
 }
