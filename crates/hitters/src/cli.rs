@@ -258,9 +258,22 @@ pub enum Format {
 pub struct Check {
     #[command(flatten)]
     pub target: Target,
+    /// Check it for this engine, too: what it refuses or breaks on, and what is dear there.
+    #[arg(long = "target", value_enum, value_name = "ENGINE")]
+    pub engine: Option<TargetEngine>,
+    /// The most partitions that a topic of it has: a parallelism below them loses rows on Arroyo.
+    #[arg(long, value_name = "N", requires = "engine", value_parser = clap::value_parser!(u16).range(1..))]
+    pub partitions: Option<u16>,
     /// Print the faults as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// An engine other than the embedded one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TargetEngine {
+    /// A cluster of Arroyo.
+    Arroyo,
 }
 
 #[derive(Debug, Args)]

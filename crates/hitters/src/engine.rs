@@ -5,13 +5,22 @@ use crate::report::{self, Severity};
 use hitters_pipeline::{Broken, Fault, Files, Pipeline, Script};
 use hitters_planner::plan::{NodeKind, Plan};
 use hitters_planner::table::Table;
-use hitters_planner::{Functions, PlanOptions, Span};
+use hitters_planner::{Cluster, Functions, PlanOptions, Span};
 use std::sync::Arc;
 
 /// Plans a pipeline against everything that this binary holds.
 pub fn plan(pipeline: &Pipeline) -> Result<Plan, Failure> {
+    plan_for(pipeline, None)
+}
+
+/// The same, and checks it for an Arroyo cluster.
+pub fn plan_for(pipeline: &Pipeline, arroyo: Option<Cluster>) -> Result<Plan, Failure> {
+    let options = PlanOptions {
+        arroyo,
+        ..PlanOptions::default()
+    };
     let mut faults: Vec<Fault> = storage(pipeline).err().into_iter().collect();
-    match plan_script(&pipeline.script) {
+    match plan_script(&pipeline.script, &options) {
         Ok(plan) => {
             faults.extend(shows(pipeline, &plan));
             if faults.is_empty() {
@@ -57,13 +66,8 @@ fn shows(pipeline: &Pipeline, plan: &Plan) -> Vec<Fault> {
 }
 
 /// Plans a script.
-fn plan_script(script: &Script) -> Result<Plan, Vec<Fault>> {
-    let planned = hitters_planner::plan(
-        script.text(),
-        &hitters_connectors::connectors(),
-        &functions(),
-        &PlanOptions::default(),
-    );
+fn plan_script(script: &Script, options: &PlanOptions) -> Result<Plan, Vec<Fault>> {
+    let planned = hitters_planner::plan(script.text(), &hitters_connectors::connectors(), &functions(), options);
     planned.map_err(|errors| {
         errors
             .into_iter()
@@ -78,7 +82,7 @@ pub fn faults(broken: Broken) -> Failure {
     faults.extend(
         broken
             .script
-            .and_then(|script| plan_script(&script).err())
+            .and_then(|script| plan_script(&script, &PlanOptions::default()).err())
             .unwrap_or_default(),
     );
     Failure::Faults(faults)
@@ -98,7 +102,14 @@ pub fn functions() -> Functions {
 pub fn warnings(pipeline: &Pipeline, plan: &Plan) -> Vec<Fault> {
     let warnings = plan.warnings.iter();
     warnings
-        .map(|warning| fault(&pipeline.script, warning.message.clone(), warning.span, None))
+        .map(|warning| {
+            fault(
+                &pipeline.script,
+                warning.message.clone(),
+                warning.span,
+                warning.hint.clone(),
+            )
+        })
         .collect()
 }
 

@@ -1,12 +1,13 @@
 //! `hitters check` and `hitters explain`: what can be said of a pipeline before it runs.
 
-use crate::cli::{Check, Explain};
+use crate::cli::{Check, Explain, TargetEngine};
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
 use crate::report::{self, Severity};
 use crate::show::thousands;
 use hitters_pipeline::{Fault, Files};
+use hitters_planner::Cluster;
 use hitters_planner::plan::{NodeKind, Plan};
 use hitters_planner::window::Window;
 use serde_json::{Value, json};
@@ -16,7 +17,11 @@ use std::io::{Write, stderr, stdout};
 /// Runs `check`.
 pub fn check(arguments: &Check, files: &mut Files) -> Result<(), Failure> {
     let checked = load::load(&arguments.target, files).and_then(|pipeline| {
-        let plan = engine::plan(&pipeline)?;
+        let cluster = arguments.engine.map(|TargetEngine::Arroyo| Cluster {
+            parallelism: pipeline.settings.parallelism.unwrap_or(1),
+            partitions: arguments.partitions.map(usize::from),
+        });
+        let plan = engine::plan_for(&pipeline, cluster)?;
         Ok((
             engine::warnings(&pipeline, &plan),
             engine::sources(&plan).count(),

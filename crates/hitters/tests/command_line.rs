@@ -115,6 +115,22 @@ fn faults_of_the_sql_are_code_three_and_point_at_their_place() {
 }
 
 #[test]
+fn a_check_for_arroyo_says_what_breaks_there_and_what_is_dear() {
+    let table = "CREATE TABLE e (value TEXT NOT NULL) WITH (connector = 'kafka', type = 'source', bootstrap_servers = 'b', topic = 't', format = 'raw_string');\n";
+    let (_folder, path) = file("q.sql", format!("{table}SELECT length(value) AS n FROM e;\n"));
+    run(["check", &path]).well();
+    run(["check", &path, "--target", "arroyo"]).fails(3, &["length()", "write character_length", "q.sql:2:8"]);
+    let (_folder, path) = file("q.sql", format!("{table}SELECT character_length(value) AS n FROM e;\n"));
+    let ran = run(["check", "--json", &path, "--target", "arroyo"]).well();
+    let value: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let hint = value["warnings"][0]["hint"].as_str().unwrap();
+    assert!(hint.contains("queued.min.messages"), "{}", ran.stdout);
+    run(["check", &path, "--target", "arroyo", "--partitions", "2"])
+        .fails(3, &["parallelism 1 is below the 2 partitions"]);
+    run(["check", &path, "--partitions", "2"]).fails(2, &["--target"]);
+}
+
+#[test]
 fn a_parameter_without_a_value_is_a_fault_with_its_place() {
     let (_folder, path) = file("q.sql", "SELECT\n  ${k};\n");
     run(["render", &path]).fails(3, &["the parameter 'k' has no value", "q.sql:2:3", "--param k="]);
