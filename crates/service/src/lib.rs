@@ -1,1 +1,3 @@
 //! The query service: answers over REST.
+
+pub mod page;
