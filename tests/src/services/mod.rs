@@ -13,7 +13,7 @@ mod redis;
 mod s3;
 
 pub use hdfs::Hdfs;
-pub use kafka::Kafka;
+pub use kafka::{Cluster, Kafka};
 pub use redis::Redis;
 pub use s3::S3;
 
@@ -21,6 +21,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A port that nobody listens on now.
@@ -77,6 +78,21 @@ fn cached(variable: &str, name: &str, file: &str) -> PathBuf {
         folder.display()
     );
     folder
+}
+
+/// A process that can be killed and started again by whoever shares its service.
+#[derive(Default)]
+struct Slot(Mutex<Option<Process>>);
+
+impl Slot {
+    fn put(&self, process: Option<Process>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = process;
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        process.iter().for_each(|process| process.signal(signal));
+    }
 }
 
 /// A process that ends with its owner.

@@ -1,6 +1,6 @@
 //! A Redis server that keeps nothing on disk, unless it is asked to.
 
-use super::{Process, certificate, free_port};
+use super::{Process, Slot, certificate, free_port};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 /// A running server.
 pub struct Redis {
-    process: Option<Process>,
+    process: Slot,
     folder: TempDir,
     port: u16,
     tls: bool,
@@ -47,8 +47,8 @@ impl Redis {
             certificate(folder.path());
         }
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-        let mut redis = Self {
-            process: None,
+        let redis = Self {
+            process: Slot::default(),
             folder,
             port: free_port(),
             tls,
@@ -74,12 +74,12 @@ impl Redis {
     }
 
     /// Kills the server, and with it all that it holds (unless it was started with a file to append to).
-    pub fn stop(&mut self) {
-        self.process = None;
+    pub fn stop(&self) {
+        self.process.put(None);
     }
 
     /// Starts a stopped server again at the same address.
-    pub fn start_again(&mut self) {
+    pub fn start_again(&self) {
         let port = self.port.to_string();
         let mut server = Command::new("redis-server");
         server
@@ -94,16 +94,17 @@ impl Redis {
             .args(&self.arguments);
         let (port, log) = (self.port, self.folder.path().join("redis.log"));
         let ready = move || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        self.process = Some(Process::start("redis-server", &mut server, &log, ready));
+        let process = Process::start("redis-server", &mut server, &log, ready);
+        self.process.put(Some(process));
     }
 
     /// Holds the server still, as if its machine hung.
     pub fn freeze(&self) {
-        self.process.iter().for_each(|process| process.signal("STOP"));
+        self.process.signal("STOP");
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.process.iter().for_each(|process| process.signal("CONT"));
+        self.process.signal("CONT");
     }
 }

@@ -134,7 +134,7 @@ fn a_thousand_rows_take_milliseconds() {
 
 #[test]
 fn an_outage_is_waited_out_and_nothing_is_lost() {
-    let mut redis = Redis::start();
+    let redis = Redis::start();
     let (run, heard) = bounded();
     let mut sink = open_at(&redis.url(), run, &[("target", "list")]).unwrap();
     sink.write(&rows(&[("a", 1)])).unwrap();

@@ -169,7 +169,7 @@ fn unknown_topics_and_unreachable_brokers_are_clear_errors_in_time() {
 
 #[test]
 fn an_outage_is_waited_out_and_said_and_nothing_is_lost() {
-    let mut broker = Broker::start();
+    let broker = Broker::start();
     topic(&broker, "outage", 1);
     topic(&broker, "answers", 1);
     send(&broker, "outage", 0, &["{\"a\":0}"]);
