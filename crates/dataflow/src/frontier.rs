@@ -28,7 +28,10 @@ struct Cell {
     watermark: AtomicI64,
     latest: AtomicI64,
     status: AtomicU8,
-    last_rows: AtomicU64,
+    /// Rows came last, or silence began to count.
+    since: AtomicU64,
+    /// The end of the log was last seen, of a silent partition.
+    seen: AtomicU64,
 }
 
 /// What the partitions of a group allow.
@@ -42,6 +45,8 @@ pub enum Progress {
         latest: i64,
         /// The moment of the last row, by the clock.
         since: Duration,
+        /// The ends of all their logs have been seen where reading stands at this moment or later.
+        seen: Duration,
     },
 }
 
@@ -52,7 +57,8 @@ impl Frontier {
             watermark: AtomicI64::new(START),
             latest: AtomicI64::new(START),
             status: AtomicU8::new(ACTIVE),
-            last_rows: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
         };
         Self {
             partitions: (0..partitions).map(|_| cell()).collect(),
@@ -64,7 +70,14 @@ impl Frontier {
         let cell = &self.partitions[partition];
         cell.watermark.fetch_max(watermark, Relaxed);
         cell.latest.fetch_max(latest, Relaxed);
-        cell.last_rows.store(now.as_nanos() as u64, Relaxed);
+        cell.since.store(now.as_nanos() as u64, Relaxed);
+        cell.status.store(ACTIVE, Relaxed);
+    }
+
+    /// Nobody knows what stands in the log of the partition: it holds the others up until that is known.
+    pub fn out_of_reach(&self, partition: usize, now: Duration) {
+        let cell = &self.partitions[partition];
+        cell.since.store(now.as_nanos() as u64, Relaxed);
         cell.status.store(ACTIVE, Relaxed);
     }
 
@@ -75,9 +88,12 @@ impl Frontier {
         cell.latest.store(latest, Relaxed);
     }
 
-    /// The partition is silent.
-    pub fn idle(&self, partition: usize) {
-        self.partitions[partition].status.store(IDLE, Relaxed);
+    /// The partition is silent since a moment, and the end of its log was seen at a later one.
+    pub fn idle(&self, partition: usize, since: Duration, seen: Duration) {
+        let cell = &self.partitions[partition];
+        cell.since.store(since.as_nanos() as u64, Relaxed);
+        cell.seen.store(seen.as_nanos() as u64, Relaxed);
+        cell.status.store(IDLE, Relaxed);
     }
 
     /// The partition has no more rows.
@@ -100,23 +116,27 @@ impl Frontier {
         let mut until = END;
         let mut silent = false;
         let mut active = false;
-        let (mut latest, mut since) = (START, 0);
+        let (mut latest, mut since, mut seen) = (START, 0, u64::MAX);
         for cell in partitions.iter().map(|p| &self.partitions[*p]) {
             match cell.status.load(Relaxed) {
                 ACTIVE => {
                     active = true;
                     until = until.min(cell.watermark.load(Relaxed));
                 }
-                IDLE => silent = true,
+                IDLE => {
+                    silent = true;
+                    seen = seen.min(cell.seen.load(Relaxed));
+                }
                 _ => {}
             }
             latest = latest.max(cell.latest.load(Relaxed));
-            since = since.max(cell.last_rows.load(Relaxed));
+            since = since.max(cell.since.load(Relaxed));
         }
         if silent && !active {
             Progress::Silent {
                 latest,
                 since: Duration::from_nanos(since),
+                seen: Duration::from_nanos(seen),
             }
         } else {
             Progress::Until(until)
@@ -135,7 +155,12 @@ mod tests {
         assert_eq!(frontier.progress(&[0, 1]), Progress::Until(START));
         frontier.rows(1, 20, 30, Duration::ZERO);
         assert_eq!(frontier.progress(&[0, 1]), Progress::Until(20));
-        frontier.idle(1);
+        let second = Duration::from_secs(1);
+        frontier.idle(1, Duration::ZERO, second);
+        assert_eq!(frontier.progress(&[0, 1]), Progress::Until(50));
+        frontier.out_of_reach(1, second);
+        assert_eq!(frontier.progress(&[0, 1]), Progress::Until(20));
+        frontier.idle(1, second, 2 * second);
         assert_eq!(frontier.progress(&[0, 1]), Progress::Until(50));
         frontier.rows(1, 10, 15, Duration::ZERO);
         assert_eq!(
@@ -148,14 +173,16 @@ mod tests {
     #[test]
     fn all_silent_is_told_apart_from_all_ended() {
         let frontier = Frontier::new(2);
-        frontier.rows(0, 5, 7, Duration::from_secs(1));
-        frontier.idle(0);
+        let second = Duration::from_secs(1);
+        frontier.rows(0, 5, 7, second);
+        frontier.idle(0, second, 3 * second);
         frontier.end(1);
         assert_eq!(
             frontier.progress(&[0, 1]),
             Progress::Silent {
                 latest: 7,
-                since: Duration::from_secs(1)
+                since: second,
+                seen: 3 * second,
             }
         );
         frontier.end(0);

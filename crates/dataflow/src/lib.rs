@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `source`, `sink`, `clock` | what the engine needs of the world, as traits |
 //! | `batch`, `expr`, `unnest`, `stateless` | rows, and steps that look at each row alone |
-//! | `event_time`, `frontier` | event time of rows, watermarks of partitions |
+//! | `event_time`, `frontier`, `silence` | event time of rows, watermarks of partitions, and which of them are silent |
 //! | `groups`, `key_log`, `panes`, `tree`, `session`, `merge`, `publish` | windows: from rows to published windows |
 //! | `operator`, `regroup`, `row_number`, `join` | steps after a window |
 //! | `graph`, `worker`, `finisher` | the two tiers as step functions |
@@ -35,6 +35,7 @@ pub mod publish;
 pub mod regroup;
 pub mod row_number;
 pub mod session;
+pub mod silence;
 pub mod sink;
 pub mod source;
 pub mod stateless;

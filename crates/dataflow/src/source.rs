@@ -64,6 +64,12 @@ impl At {
 pub trait Reader: Send {
     /// The next thing that happened, waiting at most `wait` for it.
     fn poll(&mut self, wait: Duration) -> Result<Poll, Error>;
+    /// Looks again at the end of a partition of which [`Poll::CaughtUp`] was said: if nothing stands behind what was read, that
+    /// is said once more; if the log is out of reach, nothing is. False: there is no need to look, since what was said holds
+    /// until rows come.
+    fn look(&mut self, _partition: i32) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// Rows of the batch that [`Reader::poll`] gave last which the engine cannot take: an expression of a generated column,
     /// the event time or the watermark failed on them, or their event time is NULL. `rows` are positions in that batch,
     /// ascending, each with its reason. Treated like rows that do not decode: with `bad_data = 'drop'` they are counted by
@@ -76,7 +82,7 @@ pub trait Reader: Send {
 pub enum Poll {
     /// Rows of one partition.
     Rows(Rows),
-    /// The partition is read up to the present end of its log. Said again after further rows.
+    /// The partition is read up to the present end of its log. Said again after further rows, and after [`Reader::look`].
     CaughtUp(i32),
     /// The partition ends here for good (end of file, end of the asked range).
     End(i32),

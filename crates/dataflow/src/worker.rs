@@ -12,6 +12,7 @@ use crate::frontier::{END, Frontier, Progress, START};
 use crate::graph::{Graph, Tier};
 use crate::metrics::{Counts, Metrics};
 use crate::panes::{PanePartial, Panes, completion, pane_start, pane_width};
+use crate::silence::Silence;
 use crate::source::{Poll, Reader, Rows};
 use crate::unnest::unnest;
 use arrow::array::RecordBatch;
@@ -74,9 +75,8 @@ pub struct Owned {
 
 struct OwnedState {
     owned: Owned,
-    caught_up: bool,
     ended: bool,
-    last_rows: Duration,
+    silence: Silence,
     /// Where reading goes on, once rows have come.
     next: Option<i64>,
 }
@@ -144,9 +144,8 @@ impl Worker {
         let window_partitions = graph.windows.iter().map(|edge| of_sources(&edge.sources)).collect();
         let owned = owned.into_iter().map(|owned| OwnedState {
             owned,
-            caught_up: false,
             ended: false,
-            last_rows: now,
+            silence: Silence::new(now),
             next: owned.start,
         });
         let owned = owned.collect();
@@ -171,6 +170,7 @@ impl Worker {
     pub fn step(&mut self, now: Duration, wait: Duration) -> Result<Step, Error> {
         let mut busy = false;
         let metrics = self.metrics.clone();
+        let timeout = self.patience.idle_timeout;
         let waiting = self.readers.iter().flatten().count().max(1) as u32;
         for source in 0..self.readers.len() {
             let Some(reader) = &mut self.readers[source] else {
@@ -182,7 +182,7 @@ impl Worker {
                     self.take_rows(source, rows, now)?;
                 }
                 Poll::CaughtUp(number) => self.note(source, number, |state| {
-                    state.caught_up = true;
+                    state.silence.end(now, timeout);
                     metrics.partitions[state.owned.partition].caught_up.store(true, Relaxed);
                 }),
                 Poll::End(number) => {
@@ -205,12 +205,8 @@ impl Worker {
                 Poll::Idle => {}
             }
         }
-        for state in &self.owned {
-            if state.caught_up && !state.ended && now.saturating_sub(state.last_rows) >= self.patience.idle_timeout {
-                self.frontier.idle(state.owned.partition);
-            }
-        }
-        self.close(now)?;
+        self.listen(now)?;
+        self.close()?;
         self.steps += 1;
         let finished =
             self.owned.iter().all(|state| state.ended) && self.panes.iter().all(|(_, closed)| *closed == END);
@@ -299,6 +295,28 @@ impl Worker {
         Ok(())
     }
 
+    /// Finds out which partitions are silent.
+    fn listen(&mut self, now: Duration) -> Result<(), Error> {
+        let timeout = self.patience.idle_timeout;
+        for state in self.owned.iter_mut().filter(|state| !state.ended) {
+            let (silence, owned) = (&mut state.silence, state.owned);
+            let out_of_reach = silence.is_out_of_reach(now, timeout);
+            if out_of_reach {
+                self.frontier.out_of_reach(owned.partition, now);
+            }
+            if silence.look(now, timeout)
+                && let Some(reader) = &mut self.readers[owned.source]
+                && !reader.look(owned.number)?
+            {
+                silence.end(now, timeout);
+            }
+            if let Some((since, seen)) = silence.silent(timeout).filter(|_| !out_of_reach) {
+                self.frontier.idle(owned.partition, since, seen);
+            }
+        }
+        Ok(())
+    }
+
     fn find(&self, source: usize, number: i32) -> Option<&OwnedState> {
         self.owned
             .iter()
@@ -325,8 +343,7 @@ impl Worker {
         let partition = state.owned.partition;
         let next = rows.next;
         self.note(source, number, |state| {
-            state.caught_up = false;
-            state.last_rows = now;
+            state.silence.rows(now);
             state.next = Some(next);
         });
         self.metrics.records.fetch_add(rows.records, Relaxed);
@@ -400,14 +417,14 @@ impl Worker {
     }
 
     /// Closes the panes that the watermarks allow to close.
-    fn close(&mut self, now: Duration) -> Result<(), Error> {
+    fn close(&mut self) -> Result<(), Error> {
         for (window, (panes, closed)) in self.panes.iter_mut().enumerate() {
             let time = match self.frontier.progress(&self.window_partitions[window]) {
                 Progress::Until(END) => END,
                 // Watermarks inside a pane complete nothing.
                 Progress::Until(time) => pane_start(time, pane_width(panes.window())),
-                Progress::Silent { latest, since } => match self.patience.idle_close {
-                    Some(idle_close) if now.saturating_sub(since) >= idle_close => completion(panes.window(), latest),
+                Progress::Silent { latest, since, seen } => match self.patience.idle_close {
+                    Some(idle_close) if seen.saturating_sub(since) >= idle_close => completion(panes.window(), latest),
                     _ => START,
                 },
             };

@@ -152,6 +152,14 @@ impl Queue {
         Ok(())
     }
 
+    /// Fetches a partition that was started from an offset again, and says whether that is its end. Does not wait; while its
+    /// leader is away it does what it can.
+    pub(crate) fn seek(&mut self, partition: i32, offset: i64) {
+        // SAFETY: a live topic handle. Of a partition that was not started, and of any other failure, the result speaks; whoever
+        // asks for the end of a partition and gets no answer asks again.
+        let _ = unsafe { sys::rd_kafka_seek(self.topic.as_ptr(), partition, offset, 0) };
+    }
+
     /// Ends fetching a partition.
     pub(crate) fn stop(&mut self, partition: i32) {
         if let Some(place) = self.started.iter().position(|&started| started == partition) {

@@ -280,6 +280,21 @@ impl Reader for KafkaReader {
         }
     }
 
+    fn look(&mut self, partition: i32) -> Result<bool, Error> {
+        let Some(place) = self
+            .parts
+            .iter()
+            .position(|part| part.number == partition && !part.done)
+        else {
+            return Ok(false);
+        };
+        // Messages that were taken and not read yet are an answer too, and would be fetched a second time.
+        if !self.runs[self.run..].iter().any(|(part, _)| *part == place) {
+            self.queue.seek(partition, self.parts[place].next);
+        }
+        Ok(true)
+    }
+
     fn reject(&mut self, rows: &[(usize, String)]) -> Result<(), Error> {
         let number = self.parts.get(self.given_part).map_or(0, |part| part.number);
         for (row, reason) in rows {
