@@ -212,9 +212,20 @@ impl Watch {
 
     /// A message was not taken. The first reason is kept.
     pub(crate) fn lose(&self, error: &KafkaError) {
+        let code = error.rdkafka_error_code();
+        let advice = match code {
+            Some(RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidTimestamp) => {
+                "; is the clock of this machine right? Brokers refuse messages that are an hour ahead of theirs \
+                 (message.timestamp.after.max.ms of the topic)"
+            }
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                "; raise max.message.bytes of the topic, or write smaller rows"
+            }
+            _ => "",
+        };
         self.state().lost.get_or_insert_with(|| Loss {
-            code: error.rdkafka_error_code(),
-            reason: error.to_string(),
+            code,
+            reason: format!("{error}{advice}"),
         });
     }
 

@@ -233,8 +233,9 @@ impl RedisConnection {
             let (since, silent_until) = outage.get_or_insert((now, now));
             if now >= *silent_until {
                 self.reporter.say(&format!(
-                    "Redis at {} does not take rows: {error}; waiting for it",
-                    self.shown
+                    "Redis at {} does not take rows: {error}; waiting for it{}",
+                    self.shown,
+                    advice(&error)
                 ));
                 // Speaks after 2, 4, 8 ... seconds of the same outage.
                 *silent_until = now + (now - *since).max(Duration::from_secs(2));
@@ -331,6 +332,27 @@ fn hopeless(error: &RedisError) -> bool {
         error.kind(),
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
     ) || codes(error).iter().any(lost)
+}
+
+/// What people can do meanwhile.
+fn advice(error: &RedisError) -> &'static str {
+    let codes = codes(error);
+    let has = |code: &str| codes.iter().any(|found| found == code);
+    if has("OOM") {
+        ". It is full: raise its maxmemory, or let rows live shorter (target.ttl_secs)"
+    } else if has("READONLY") {
+        ". It is a replica: make it the primary, or start again with the address of the primary"
+    } else if has("NOREPLICAS") {
+        ". Too few of its replicas are there (min-replicas-to-write)"
+    } else if has("MISCONF") {
+        ". It cannot save to its disk: its log says why"
+    } else if has("LOADING") {
+        ". It is loading its data"
+    } else if error.is_io_error() || error.is_connection_dropped() {
+        ". Check that the server runs"
+    } else {
+        ""
+    }
 }
 
 /// The codes that the server answered with.
