@@ -25,6 +25,7 @@ mod run;
 mod show;
 mod state;
 mod topics;
+mod wall_clock;
 mod watch;
 
 use clap::Parser;

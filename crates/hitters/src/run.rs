@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::replay::{self, Switch};
 use crate::show::{self, thousands};
 use crate::state::State;
+use crate::wall_clock::{self, WallClock};
 use crate::watch::{Watch, Watched};
 use hitters_connectors::{DeadLetter, Factory, MissingOffsets, Print, PrintFormat, Reporter, RunOptions};
 use hitters_dataflow::{Job, JobOptions, Metrics, Summary};
@@ -198,6 +199,7 @@ impl<'a> Session<'a> {
         let stopper = job.stopper();
         let mut progress = Progress::new(&self.pipeline.name, self.quiet);
         let (mut order, mut failed) = (None, None);
+        let mut wall_clock = WallClock::new();
         while !job.is_finished() {
             if order.is_none() {
                 order = self.control.as_ref().and_then(Control::order);
@@ -209,6 +211,20 @@ impl<'a> Session<'a> {
             if let Some(Err(error)) = self.switch.as_mut().map(|switch| switch.look(job.metrics())) {
                 failed.get_or_insert(error);
                 stopper.stop();
+            }
+            // What came from standard input cannot be read again, and what is in no checkpoint would be lost.
+            if let Some(by) = wall_clock.set_back()
+                && self.control.is_some()
+                && self.arguments.target.target != "-"
+            {
+                let _ = writeln!(
+                    stderr(),
+                    "{}: the wall clock was set back by {} s, and clients that wait by it would not wake up in time: the run begins anew, \
+                     from its last checkpoint",
+                    self.pipeline.name,
+                    by.as_secs()
+                );
+                return Err(wall_clock::begin_anew());
             }
             progress.show(job.metrics());
             std::thread::sleep(LOOK);
