@@ -4,137 +4,25 @@
 
 mod support;
 
-use hitters_connectors::generate::Generate;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::future::Future;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use support::outside::{Outside, Published, Shown, differences, rows_that_differ};
+use support::outside::{Published, rows_that_differ};
 use support::running::Running;
-use support::state::{EVENTS, Pipeline};
+use support::state::Pipeline;
+use support::world::{RATE, World};
 
-/// Events in a second of event time.
-const RATE: u64 = 2_000;
-
-const SQL: &str = "
-CREATE TABLE counts (opened TEXT NOT NULL, category TEXT NOT NULL, n BIGINT, amount BIGINT)
-  WITH (connector = 'redis', type = 'sink', address = '${redis}', format = 'json', target = 'hash',
-        'target.key_prefix' = '${prefix}', 'target.key_column' = 'opened', 'target.field_column' = 'category');
-INSERT INTO counts SELECT CAST(window.start AS TEXT), category, n, amount FROM (
-  SELECT tumble(INTERVAL '1 second') AS window, category, count(*) AS n, sum(amount) AS amount FROM events GROUP BY 1, 2);
-
-CREATE TABLE tops (id TEXT NOT NULL, answer TEXT)
-  WITH (connector = 'kafka', type = 'sink', bootstrap_servers = '${kafka}', topic = '${results}', format = 'json',
-        'sink.commit_mode' = 'exactly_once', 'sink.key_field' = 'id');
-INSERT INTO tops SELECT CAST(window.start AS TEXT), answer FROM (
-  SELECT hop(INTERVAL '1 second', INTERVAL '3 seconds') AS window,
-         approx_top_k_estimate(approx_top_k_accumulate(item, 64), 5) AS answer FROM events GROUP BY 1);
-";
-
-/// A topic with events, and one for results.
-struct World {
-    outside: Arc<Outside>,
-    name: String,
-    sent: u64,
-}
-
-impl World {
-    /// Both topics are named after the test.
-    fn new(name: &str, partitions: i32) -> Self {
-        let outside = Outside::shared();
-        outside.topic(&format!("{name}-events"), partitions);
-        outside.topic(&format!("{name}-results"), 1);
-        outside.topic(&format!("{name}-undisturbed"), 1);
-        Self {
-            outside,
-            name: name.to_string(),
-            sent: 0,
-        }
-    }
-
-    fn events(&self) -> String {
-        format!("{}-events", self.name)
-    }
-
-    /// Sends the events of some seconds of event time, to so many partitions.
-    fn send(&mut self, seconds: std::ops::Range<u64>, partitions: u32) {
-        let options = Generate {
-            events: (seconds.end - seconds.start) * RATE,
-            seed: seconds.start,
-            items: 500,
-            start: 1_700_000_000_000 + seconds.start as i64 * 1000,
-            rate: RATE as f64,
-            disorder: 1_000,
-            partitions,
-            ..Generate::default()
-        };
-        self.outside.generate(&self.events(), &options);
-        self.sent += options.events;
-    }
-
-    /// The SQL with rows to `kind`: `results` or `undisturbed`.
-    fn sql(&self, kind: &str) -> String {
-        format!("{EVENTS}{SQL}")
-            .replace("${events}", &self.events())
-            .replace("${prefix}", &format!("{}-{kind}:", self.name))
-            .replace("${results}", &format!("{}-{kind}", self.name))
-    }
-
-    fn pipeline(&self) -> Pipeline {
-        Pipeline::new(&self.outside, &self.name, &self.sql("results"))
-    }
-
-    fn outcome(&self, kind: &str) -> (Shown, Published) {
-        let name = format!("{}-{kind}", self.name);
-        (self.outside.shown(&format!("{name}:")), self.outside.published(&name))
-    }
-
-    /// Holds what came out against a run over the whole topic that nothing disturbed.
-    #[track_caller]
-    fn equals_undisturbed(&self) {
-        let name = format!("{}-undisturbed", self.name);
-        let pipeline = Pipeline::new(&self.outside, &name, &self.sql("undisturbed"));
-        Running::start(pipeline.bounded(1)).end().code(0);
-        assert_eq!(pipeline.newest().records, self.sent);
-        let (shown, published) = self.outcome("undisturbed");
-        assert!(!shown.is_empty() && !published.is_empty());
-        let (found, found_published) = self.outcome("results");
-        assert!(found == shown, "Redis: {}", rows_that_differ(&shown, &found));
-        assert!(
-            found_published == published,
-            "results: {}",
-            differences(&published, &found_published)
-        );
-    }
-
-    /// Starts a run without an end, and waits until a checkpoint holds all that was sent.
-    fn start_and_read_all(&self, pipeline: &Pipeline, parallelism: u64) -> Running {
-        let mut running = Running::start(pipeline.run(parallelism));
-        self.wait_for_all(pipeline, &mut running);
-        running
-    }
-
-    fn wait_for_all(&self, pipeline: &Pipeline, running: &mut Running) {
-        let until = Instant::now() + Duration::from_secs(60);
-        while pipeline.newest().records < self.sent {
-            assert!(running.runs(), "it has ended");
-            assert!(Instant::now() < until, "{:?} of {}", pipeline.newest(), self.sent);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.outside.kafka.bootstrap_servers());
-        config.create().unwrap()
-    }
+fn admin(world: &World) -> AdminClient<DefaultClientContext> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", world.outside.kafka.bootstrap_servers());
+    config.create().unwrap()
 }
 
 /// Waits for an answer of the admin client, whose own thread brings it.
@@ -326,9 +214,7 @@ fn partitions_that_are_added_are_read_from_their_beginning() {
     running.signal("TERM");
     running.end().code(130);
     let name = world.events();
-    let more = NewPartitions::new(&name, 4);
-    let added = answer(world.admin().create_partitions([&more], &AdminOptions::new())).unwrap();
-    added[0].as_ref().unwrap();
+    world.outside.topics().widen(&name, 4).unwrap();
     std::thread::sleep(Duration::from_millis(500));
     world.send(5..9, 4);
     let said = Running::start(pipeline.bounded(3)).end().code(0);
@@ -348,7 +234,7 @@ fn records_that_retention_deleted_unread_are_an_error_with_a_choice() {
     until
         .add_partition_offset(&world.events(), 0, Offset::Offset(6 * RATE as i64 / 2))
         .unwrap();
-    answer(world.admin().delete_records(&until, &AdminOptions::new())).unwrap();
+    answer(admin(&world).delete_records(&until, &AdminOptions::new())).unwrap();
     let said = Running::start(pipeline.bounded(2)).end().code(1);
     assert!(
         said.contains("of partition 0 of topic 'eaten-events' is gone") && said.contains("--missing-offsets earliest"),

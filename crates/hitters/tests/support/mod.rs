@@ -4,6 +4,7 @@
 pub mod outside;
 pub mod running;
 pub mod state;
+pub mod world;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,23 +1,49 @@
-//! A real Kafka and a real Redis, and everything that stands in them.
+//! Real Kafka and real Redis, and everything that stands in them.
 
 use hitters_connectors::RunOptions;
 use hitters_connectors::generate::{Generate, to_topic};
 use hitters_connectors::topics::{Outcome, TopicSpec, Topics};
-use hitters_tests::services::{Kafka, Redis};
+use hitters_tests::services::{Cluster, Kafka, Redis};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use redis::Commands;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A broker and a server.
+/// Brokers and a server.
 pub struct Outside {
-    pub kafka: Kafka,
+    pub kafka: Brokers,
     pub redis: Redis,
+}
+
+/// One broker, or two.
+pub enum Brokers {
+    /// Other tests may use it.
+    One(Arc<Kafka>),
+    Two(Cluster),
+}
+
+impl Brokers {
+    pub fn bootstrap_servers(&self) -> String {
+        match self {
+            Brokers::One(kafka) => kafka.bootstrap_servers(),
+            Brokers::Two(cluster) => cluster.bootstrap_servers(),
+        }
+    }
+
+    fn count(&self) -> i32 {
+        match self {
+            Brokers::One(_) => 1,
+            Brokers::Two(_) => 2,
+        }
+    }
 }
 
 /// Rows in Redis: by key, then by field (one without a name for strings).
@@ -26,18 +52,22 @@ pub type Shown = BTreeMap<String, BTreeMap<String, String>>;
 pub type Published = Vec<(String, String)>;
 
 impl Outside {
-    /// Those that the tests which run now share: the last of them stops it.
+    /// These brokers, and a server of its own that was started with these arguments.
+    pub fn new(kafka: Brokers, redis: &[&str]) -> Self {
+        let redis = Redis::with(redis);
+        Self { kafka, redis }
+    }
+
+    /// The broker that tests share, and a server of its own that keeps its rows over a restart.
+    pub fn with_durable_redis() -> Arc<Self> {
+        let kept = ["--appendonly", "yes", "--appendfsync", "always"];
+        Arc::new(Self::new(Brokers::One(shared_kafka()), &kept))
+    }
+
+    /// What the tests that run now share: the last of them stops it.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Outside>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let fresh = Arc::new(Self {
-                kafka: Kafka::start(),
-                redis: Redis::start(),
-            });
-            *shared = Arc::downgrade(&fresh);
-            fresh
-        })
+        of_all(&SHARED, || Self::new(Brokers::One(shared_kafka()), &[]))
     }
 
     /// `${kafka}` and `${redis}` in SQL are these.
@@ -51,26 +81,82 @@ impl Outside {
         let spec = TopicSpec {
             name: name.into(),
             partitions: Some(partitions),
-            replication: Some(1),
+            replication: Some(self.kafka.count()),
             ..TopicSpec::default()
         };
-        let topics = Topics::connect(&self.kafka.bootstrap_servers(), &[], &RunOptions::default()).unwrap();
-        assert_eq!(topics.ensure(&spec, true).unwrap(), Outcome::Created);
+        assert_eq!(self.topics().ensure(&spec, true).unwrap(), Outcome::Created);
     }
 
     /// Fills a topic with generated events.
     pub fn generate(&self, name: &str, options: &Generate) {
-        let run = RunOptions::default();
-        let sent = to_topic(
-            options,
-            &self.kafka.bootstrap_servers(),
-            name,
-            &[],
-            &run,
-            false,
-            &mut |_| true,
-        );
+        let (servers, run) = (self.kafka.bootstrap_servers(), RunOptions::default());
+        let sent = to_topic(options, &servers, name, &[], &run, false, &mut |_| true);
         assert_eq!(sent.unwrap(), options.events);
+    }
+
+    /// Sends generated events to a topic at the pace of their event time, until it is ended.
+    pub fn stream(&self, name: &str, options: Generate) -> Stream {
+        let (servers, name) = (self.kafka.bootstrap_servers(), name.to_string());
+        let ended = Arc::new(AtomicBool::new(false));
+        let ending = ended.clone();
+        let send = move || {
+            let run = RunOptions::default();
+            // Outages are short here, so that a client that waits long between its tries would only make the test slow.
+            let settings = [("reconnect.backoff.max.ms".to_string(), "500".to_string())];
+            let goes_on = &mut |_| !ending.load(Relaxed);
+            to_topic(&options, &servers, &name, &settings, &run, true, goes_on).unwrap()
+        };
+        Stream {
+            thread: std::thread::spawn(send),
+            ended,
+        }
+    }
+
+    /// Sends messages to one partition, in order; `None` is one without a value.
+    pub fn send<'a>(&self, topic: &str, partition: i32, messages: impl IntoIterator<Item = Option<&'a [u8]>>) {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.kafka.bootstrap_servers())
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", "4000000")
+            .create()
+            .unwrap();
+        for message in messages {
+            let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).timestamp(0);
+            record.payload = message;
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+    }
+
+    /// A way to ask brokers and change topics.
+    pub fn topics(&self) -> Topics {
+        Topics::connect(&self.kafka.bootstrap_servers(), &[], &RunOptions::default()).unwrap()
+    }
+
+    /// The records that a topic without transactions and retention holds.
+    pub fn records(&self, topic: &str) -> u64 {
+        let (consumer, wait) = (self.consumer(), Duration::from_secs(30));
+        let metadata = consumer.fetch_metadata(Some(topic), wait).unwrap();
+        let partitions = metadata.topics()[0].partitions().iter();
+        let records = partitions.map(|partition| {
+            let (low, high) = consumer.fetch_watermarks(topic, partition.id(), wait).unwrap();
+            (high - low) as u64
+        });
+        records.sum()
+    }
+
+    fn consumer(&self) -> BaseConsumer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.kafka.bootstrap_servers());
+        config.create().unwrap()
+    }
+
+    /// The leader of each partition of a topic.
+    pub fn leaders(&self, topic: &str) -> Vec<i32> {
+        let consumer = self.consumer();
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(30)).unwrap();
+        let partitions = metadata.topics()[0].partitions();
+        partitions.iter().map(|partition| partition.leader()).collect()
     }
 
     /// All that stands under a prefix, which is taken off.
@@ -124,6 +210,35 @@ impl Outside {
         messages.sort_unstable();
         messages
     }
+}
+
+/// Events on their way to a topic.
+pub struct Stream {
+    thread: JoinHandle<u64>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Stream {
+    /// Ends it; gives the number of events when the brokers have them all.
+    pub fn end(self) -> u64 {
+        self.ended.store(true, Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+fn shared_kafka() -> Arc<Kafka> {
+    static SHARED: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
+    of_all(&SHARED, Kafka::start)
+}
+
+/// What there is one of for all tests that run now.
+fn of_all<T>(shared: &Mutex<Weak<T>>, make: impl FnOnce() -> T) -> Arc<T> {
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let fresh = Arc::new(make());
+        *shared = Arc::downgrade(&fresh);
+        fresh
+    })
 }
 
 /// What differs between two sets of messages, for people.

@@ -88,6 +88,11 @@ impl Running {
         }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
@@ -99,6 +104,15 @@ impl Running {
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it has said so far, without waiting for more.
+    pub fn heard(&mut self) -> &str {
+        for line in self.lines.try_iter() {
+            self.said.push_str(&line);
+            self.said.push('\n');
+        }
+        &self.said
     }
 
     /// Kills it, if it has not ended.

@@ -37,10 +37,15 @@ pub struct Stored {
 impl Pipeline {
     /// Writes the files; checkpoints come as often as they may.
     pub fn new(outside: &Outside, name: &str, sql: &str) -> Self {
+        Self::with(outside, name, sql, "")
+    }
+
+    /// The same with further lines at the top of the pipeline file.
+    pub fn with(outside: &Outside, name: &str, sql: &str, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("state");
         let toml = format!(
-            "name = \"{name}\"\nsql = \"pipeline.sql\"\n[checkpoint]\nstorage = \"{}\"\ninterval = \"100ms\"\n",
+            "name = \"{name}\"\nsql = \"pipeline.sql\"\n{settings}[checkpoint]\nstorage = \"{}\"\ninterval = \"100ms\"\n",
             place.display()
         );
         let file = folder.path().join("pipeline.toml");
