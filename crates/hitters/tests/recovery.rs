@@ -5,6 +5,9 @@
 //! fault point of a checkpoint (the run says so and hangs there; then SIGKILL), at any time, or stopped in order (SIGTERM).
 //! Windows tumble, hop and are sessions, are joined, grouped again and numbered; parallelism is 1, 2, or another one in each run.
 //!
+//! A second test kills runs over a stream that goes on, also while they go on with other workers and while the topic gets more
+//! partitions.
+//!
 //! HITTERS_TEST_KILLS says how many kills there have to be (20; `make test-kills`: 200, and 20 of each kind). A failure tells
 //! its seed; HITTERS_TEST_SEED=seed HITTERS_TEST_KILLS=1 plays that episode again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -14,7 +17,7 @@ mod support;
 use hitters_connectors::generate::Generate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::command;
 use support::outside::{Outside, Published, Shown, differences, rows_that_differ};
 use support::running::{Over, Running};
@@ -327,4 +330,137 @@ fn a_run_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened() {
             "too many kills came before the first checkpoint"
         );
     }
+}
+
+/// Partitions that the topic of the live stream gets in the middle of it.
+const GROWN: u32 = 6;
+/// Events a second of a live stream.
+const RATE: f64 = 20_000.0;
+
+/// How a run over a live stream is killed.
+const LIVE: [&str; 8] = [
+    "barrier",
+    "upload",
+    "manifest",
+    "commit",
+    "committed",
+    "any time",
+    "scale",
+    "growth",
+];
+
+/// Kills a run over a stream that goes on.
+fn kill_live(pipeline: &Pipeline, outside: &Outside, kind: &str, random: &mut Random) {
+    let mut command = command(pipeline.run(1 + random.below(3)));
+    if !["any time", "scale", "growth"].contains(&kind) {
+        command.env("HITTERS_FAULT", format!("{kind}:{}", 1 + random.below(4)));
+        let mut running = Running::spawn(command);
+        assert!(running.says("fault point"), "{}", running.said);
+        std::thread::sleep(Duration::from_millis(random.below(60)));
+        assert!(running.kill().was_killed());
+        return;
+    }
+    let before = pipeline.newest();
+    let mut running = Running::spawn(command);
+    let until = Instant::now() + Duration::from_secs(60);
+    while pipeline.newest().records <= before.records {
+        assert!(
+            running.runs() && Instant::now() < until,
+            "no checkpoint after {before:?}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut scaling = None;
+    match kind {
+        "scale" => {
+            let workers = (1 + random.below(4)).to_string();
+            let words = ["scale", &pipeline.file.display().to_string(), &workers];
+            scaling = Some(Running::start(words));
+            std::thread::sleep(Duration::from_millis(random.below(400)));
+        }
+        "growth" => {
+            // The run looks for further partitions three times a second.
+            outside.topics().widen("live", GROWN as usize).unwrap();
+            std::thread::sleep(Duration::from_millis(random.below(800)));
+        }
+        _ => std::thread::sleep(Duration::from_millis(random.below(300))),
+    }
+    assert!(running.runs(), "it has ended by itself");
+    assert!(running.kill().was_killed());
+    // Whether it was told that its order was carried out depends on the moment.
+    if let Some(scaling) = scaling {
+        scaling.end();
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_over_a_live_stream_while_it_scales_and_its_topic_grows_loses_nothing() {
+    let wanted = setting("HITTERS_TEST_KILLS", 20).div_ceil(2);
+    let seed = setting("HITTERS_TEST_SEED", 6000);
+    let _telling = Telling(seed);
+    let mut random = Random(seed);
+    let outside = Outside::shared();
+    for (name, partitions) in [("live", PARTITIONS), ("live-results", 2), ("live-undisturbed", 2)] {
+        outside.topic(name, partitions as i32);
+    }
+    let pipeline = |results: &str| {
+        let often = "'source.offset' = 'earliest', client_configs = 'topic.metadata.refresh.interval.ms=300'";
+        let sql = format!("{EVENTS}{SQL}")
+            .replace("'source.offset' = 'earliest'", often)
+            // Rows of a partition that was added wait until a run sees it, which a kill delays.
+            .replace("INTERVAL '2 seconds'", "INTERVAL '10 seconds'")
+            .replace("${events}", "live")
+            .replace("${prefix}", &format!("{results}:"))
+            .replace("${results}", results);
+        Pipeline::new(&outside, results, &sql)
+    };
+    let begun = Instant::now();
+    let stream = |partitions: u32, rate: f64| {
+        let options = Generate {
+            events: u64::MAX,
+            seed: partitions.into(),
+            items: 2_000,
+            start: Generate::default().start + begun.elapsed().as_millis() as i64,
+            rate,
+            disorder: 1_000,
+            partitions,
+            ..Generate::default()
+        };
+        outside.stream("live", options)
+    };
+    let mut streams = vec![stream(PARTITIONS, RATE)];
+    let killed = pipeline("live-results");
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for number in 0..wanted.max(LIVE.len() as u64) {
+        // A topic grows once.
+        let kind = match LIVE[(number % LIVE.len() as u64) as usize] {
+            "growth" if streams.len() > 1 => "scale",
+            kind => kind,
+        };
+        kill_live(&killed, &outside, kind, &mut random);
+        *kinds.entry(kind).or_default() += 1;
+        if kind == "growth" {
+            streams.push(stream(GROWN, RATE / 4.0));
+        }
+    }
+    let mut sent = 0;
+    streams.into_iter().for_each(|stream| sent += stream.end());
+    Running::start(killed.bounded(2)).end().code(0);
+    assert_eq!(killed.newest().records, sent);
+    let undisturbed = pipeline("live-undisturbed");
+    Running::start(undisturbed.bounded(1)).end().code(0);
+    let outcome = |name: &str| (outside.shown(&format!("{name}:")), outside.published(name));
+    let (shown, published) = outcome("live-undisturbed");
+    let (found, found_published) = outcome("live-results");
+    assert!(!shown.is_empty() && !published.is_empty());
+    assert!(found == shown, "Redis: {}", rows_that_differ(&shown, &found));
+    assert!(
+        found_published == published,
+        "results: {}",
+        differences(&published, &found_published)
+    );
+    println!(
+        "killed over a live stream of {sent} events: {kinds:?}; {} rows compared, all equal",
+        published.len() + shown.values().map(BTreeMap::len).sum::<usize>()
+    );
 }
