@@ -39,9 +39,10 @@ test-long: ## Runs the accuracy test over 10 million events
 	@scripts/setup.sh test
 	HITTERS_TEST_EVENTS=10000000 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test kafka
 
-test-kills: ## Kills a run under load 200 times and compares every row
+test-kills: ## Kills a run under load 300 times, takes a broker away for 30 s, and compares every row
 	@scripts/setup.sh test
-	HITTERS_TEST_KILLS=200 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test recovery -- --nocapture
+	HITTERS_TEST_KILLS=200 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test recovery -- --nocapture --test-threads 1
+	HITTERS_TEST_OUTAGE=30 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test faults broker
 
 test-simulation: ## Runs thousands of schedules of crashes and faults
 	SCHEDULES=3000 cargo test --release --locked --package hitters-dataflow --test schedules -- --nocapture
