@@ -99,10 +99,10 @@ mod tests {
         silence.rows(at(10.0));
         assert!(!silence.look(at(20.0), TIMEOUT), "rows may wait: the end is not known");
         silence.end(at(20.0), TIMEOUT);
-        for second in 21..24 {
-            assert!(silence.look(at(second.into()), TIMEOUT));
-            assert!(!silence.look(at(f64::from(second) + 0.1), TIMEOUT), "one at a time");
-            silence.end(at(f64::from(second) + 0.2), TIMEOUT);
+        for second in [21.0, 22.0, 23.0] {
+            assert!(silence.look(at(second), TIMEOUT));
+            assert!(!silence.look(at(second), TIMEOUT), "one at a time");
+            silence.end(at(second), TIMEOUT);
             assert_eq!(silence.silent(TIMEOUT), None);
         }
         silence.end(at(24.5), TIMEOUT);
