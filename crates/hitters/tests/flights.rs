@@ -87,14 +87,14 @@ fn rows(folder: &Path, table: &str) -> Vec<Value> {
 }
 
 /// Checks every row of a table: the shape, the totals, and that every interval holds the true count.
-fn check(rows: &[Value], width: i64, k: usize, truth: &BTreeMap<(i64, String), (Counts, u64)>) {
+fn check(rows: &[Value], pipeline: &str, width: i64, k: usize, truth: &BTreeMap<(i64, String), (Counts, u64)>) {
     assert_eq!(rows.len(), truth.len());
     for row in rows {
         let start = row["window_start"].as_i64().unwrap();
         assert_eq!(row["window_end"].as_i64().unwrap(), start + width);
         assert_eq!(
             (row["pipeline"].as_str(), row["version"].as_i64()),
-            (Some("flights"), Some(1))
+            (Some(pipeline), Some(1))
         );
         let group = row["group_key"]
             .as_str()
@@ -175,6 +175,7 @@ fn the_answers_hold_against_an_exact_count() {
     let destinations = rows(folder.path(), "destinations");
     check(
         &destinations,
+        "flights",
         DAY,
         5,
         &exact(DAY, |flight| &flight.origin, |flight| Some((flight.dest.as_str(), 1))),
@@ -187,6 +188,7 @@ fn the_answers_hold_against_an_exact_count() {
     let aircraft = rows(folder.path(), "aircraft");
     check(
         &aircraft,
+        "flights.aircraft",
         28 * DAY,
         5,
         &exact(
@@ -204,6 +206,7 @@ fn the_answers_hold_against_an_exact_count() {
     let weight = |flight: &'static Flight| Some((flight.carrier.as_str(), flight.delay as u64));
     check(
         &rows(folder.path(), "delays"),
+        "flights.delays",
         7 * DAY,
         5,
         &exact(7 * DAY, |_| "*", weight),

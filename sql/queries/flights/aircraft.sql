@@ -18,7 +18,7 @@ CREATE TABLE aircraft (
 
 INSERT INTO aircraft
 SELECT
-    '${pipeline}' AS pipeline,
+    '${pipeline}.aircraft' AS pipeline,
     ${version} AS version,
     '*' AS "set",
     '*' AS group_key,
