@@ -19,6 +19,10 @@ const KS = [5, 10, 20, 50, 100];
 const PRESETS = ["15m", "1h", "6h", "1d", "7d", "4w"];
 const NAMES = { "15m": "15 min", "1h": "Hour", "6h": "6 hours", "1d": "Day", "7d": "Week", "4w": "4 weeks" };
 
+// Until it is known what there is to show, there is nothing to choose.
+byId("controls").hidden = true;
+document.querySelector(".views").hidden = true;
+
 let state = read(location.search);
 let all = [];
 let asked = new AbortController();
@@ -96,8 +100,10 @@ function option(value, text, selected) {
 
 function drawControls() {
   const one = pipeline();
-  fill(byId("pipeline"), all.map(({ pipeline: name }) => option(name, name, name === state.pipeline)));
-  byId("pipeline").disabled = all.length < 2;
+  byId("controls").hidden = !one;
+  document.querySelector(".views").hidden = !one;
+  fill(byId("pipeline"), one ? null : option("", "…", true), all.map(({ pipeline: name }) => option(name, name, name === state.pipeline)));
+  byId("pipeline").disabled = one && all.length < 2;
   const set = setOf();
   const dimensions = [];
   if (one && one.sets.length > 1) {
@@ -113,11 +119,15 @@ function drawControls() {
   const kept = oldest();
   const presets = one?.ranges === false ? [] : PRESETS.filter((last, index) => format.seconds(last) >= 2 * width && (index === 0 || kept === null || format.seconds(PRESETS[index - 1]) < kept));
   if (state.last && !presets.includes(state.last)) presets.push(state.last);
+  const preset = (last) => {
+    byId("custom").hidden = true;
+    go({ last, from: null, to: null });
+  };
   const segment = (text, pressed, press, title) => h("button", { type: "button", "aria-pressed": String(pressed), onclick: press, title }, text);
   fill(
     byId("ranges"),
-    segment("Newest", !custom && state.last === null, () => go({ last: null, from: null, to: null }), "The newest closed window"),
-    presets.map((last) => segment(NAMES[last] ?? last, !custom && state.last === last, () => go({ last, from: null, to: null }), "Up to the newest closed window")),
+    segment("Newest", !custom && state.last === null, () => preset(null), "The newest closed window"),
+    presets.map((last) => segment(NAMES[last] ?? last, !custom && state.last === last, () => preset(last), "Up to the newest closed window")),
     one?.ranges === false ? null : segment("From – to", custom || !byId("custom").hidden, openCustom),
   );
   if (custom) openCustom(false);
@@ -175,7 +185,14 @@ function dimension(name) {
 function openCustom(focus = true) {
   byId("custom").hidden = false;
   const range = shown.top?.range ?? shown.compare?.range;
-  const set = (id, text, fallback) => (byId(id).value = /^\d{4}-\d\d-\d\d$/.test(text ?? "") ? `${text}T00:00:00` : text && Number.isNaN(Number(text)) ? text.slice(0, 19) : fallback ? format.local(Date.parse(fallback), zone()) : "");
+  // Windows of minutes and more need no seconds.
+  const fine = finest() < 60;
+  const set = (id, text, fallback) => {
+    const day = /^\d{4}-\d\d-\d\d$/.test(text ?? "") ? `${text}T00:00:00` : text;
+    const local = day && Number.isNaN(Number(day)) ? day.slice(0, 19) : fallback ? format.local(Date.parse(fallback), zone()) : "";
+    byId(id).step = fine ? "1" : "60";
+    byId(id).value = fine ? local : local.slice(0, 16);
+  };
   set("from", state.from, range?.from);
   set("to", state.to, range?.to);
   if (focus) byId("from").focus();
@@ -228,12 +245,8 @@ async function refresh() {
   startLive();
 }
 
-/** What is no part of the answer itself may fail without it. */
-const optional = (promise) =>
-  promise.catch((error) => {
-    if (error.name === "AbortError" || error.status === 401) throw error;
-    return null;
-  });
+/** What is no part of the answer itself may fail without it; why, the question for the answer tells. */
+const optional = (promise) => promise.catch(() => null);
 
 async function refreshRanking(signal) {
   const name = state.pipeline;
@@ -252,7 +265,8 @@ async function refreshRanking(signal) {
   redraw();
   const [before, series] = await Promise.all([beforeAsked, seriesAsked ?? around]);
   if (signal.aborted) return;
-  if (before) shown.before = new Map(before.items.filter((item) => item.rank_before !== null).map((item) => [format.itemName(item), item.rank_before]));
+  // Against a range that nobody knows, everything would look new.
+  if (before?.against.complete && Number(before.total_before) > 0) shown.before = new Map(before.items.filter((item) => item.rank_before !== null).map((item) => [format.itemName(item), item.rank_before]));
   shown.series = series;
   await refreshItem(signal);
   redraw();
@@ -384,13 +398,13 @@ function drawTop() {
   title(`Top ${listed < shown.k && listed ? listed : shown.k}${where ? `, ${where}` : ""}`, rangeText(top.range));
   const what = top.kind === "sum" ? "in sum" : "in total";
   const certain = top.exact
-    ? "every count is exact"
+    ? top.total !== null && "every count is exact"
     : top.certain_leaders > 0
       ? `the first ${top.certain_leaders} ${top.certain_leaders === 1 ? "is" : "are"} proven, in their order`
       : null;
   const missed = top.exact || top.max_missed === null ? null : `no item below has more than ${format.count(top.max_missed)}`;
   facts(top, top.total === null ? null : `${format.count(top.total)} ${what}`, certain, missed, Number(top.skipped) > 0 && `${format.count(top.skipped)} without an item`);
-  notices(top);
+  notices(top.total === null ? {} : top);
   if (top.total === null || listed === 0) {
     const text = top.total === null ? ["Nothing is known of this range.", "It lies before the oldest window that is kept, or a store is away."] : ["Nothing happened here.", "The windows of this range are closed and empty."];
     return fill(byId("view"), h("div", { class: "panel blank" }, h("h2", {}, text[0]), h("p", {}, text[1])));
@@ -528,12 +542,13 @@ function drawFreshness() {
   const health = freshness.stale ? "stale" : lag <= 2 * width + 60 ? "fresh" : lag <= 10 * width + 300 ? "behind" : "old";
   const words = { stale: "stale", fresh: "up to date", behind: "behind", old: "behind" }[health];
   const at = Date.parse(freshness.complete_up_to);
-  const full = `${format.date(at, zone())}, ${format.clock(at, zone(), true)}`;
+  const fine = width < 3600;
+  const full = `${format.date(at, zone())}, ${format.clock(at, zone(), fine)}`;
   const today = Date.now() - at < 43200e3;
   fill(
     element,
     h("span", { class: `light ${health}`, "aria-hidden": "true" }),
-    h("span", { title: `Everything up to ${full} (${zone()}) is counted` }, h("span", { class: "until" }, `Complete up to ${today ? format.clock(at, zone(), true) : full}`), h("span", { class: "lag" }, `${format.duration(lag)} ${health === "fresh" ? "ago" : words}`)),
+    h("span", { title: `Everything up to ${full} (${zone()}) is counted` }, h("span", { class: "until" }, `Complete up to ${today ? format.clock(at, zone(), fine) : full}`), h("span", { class: "lag" }, `${format.duration(lag)} ${health === "fresh" ? "ago" : words}`)),
   );
 }
 
@@ -583,7 +598,7 @@ async function liveSeries(signal) {
   if (!pipeline().ranges) return;
   const windowOnly = state.last === null && state.from === null;
   const query = windowOnly ? aroundQuestion(shown.top, shown.order.slice(0, LINES)) : question({ k: Math.min(kShown(), LINES) });
-  const series = await optional(ask(state.pipeline, "series", query, signal)).catch(() => null);
+  const series = await optional(ask(state.pipeline, "series", query, signal));
   if (!series || signal.aborted || shown.view !== "ranking") return;
   shown.series = series;
   redraw();
@@ -633,10 +648,13 @@ function listen() {
     else event.target.reportValidity();
   });
   byId("tz").addEventListener("focus", (event) => event.target.select());
-  byId("lookup").addEventListener("change", (event) => {
+  byId("lookup").addEventListener("change", async (event) => {
     const text = event.target.value;
     event.target.value = "";
-    if (text !== "") chooseItem(text);
+    if (text === "") return;
+    event.target.blur();
+    await chooseItem(text);
+    ui.item?.querySelector("h2")?.focus({ preventScroll: true });
   });
   byId("controls").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -729,6 +747,7 @@ async function start() {
   }
   settle();
   history.replaceState(null, "", write(state));
+  drawControls();
   if (!pipeline()) return failed(new Problem(404, { title: "No such pipeline", detail: `There is no pipeline called ${state.pipeline}.`, allowed: all.map((one) => one.pipeline) }));
   freshness = { ...pipeline().freshness, at: Date.now() };
   drawFreshness();

@@ -73,15 +73,17 @@ export class Chart {
     this.plot?.destroy();
     this.plot = null;
     if (data.times.length === 0) return fill(this.box, h("p", { class: "empty" }, "Nothing to draw."));
-    const values = this.drawn(mode);
-    const names = data.series.map((one) => one.name);
-    if (mode === "stack") names.push(null);
+    const drawn = this.drawn(mode).map((values, index) => ({ name: data.series[index]?.name ?? null, values, index }));
+    // The chosen line comes last, so that it lies above the others.
+    if (mode !== "stack") drawn.sort((a, b) => (a.name === selected) - (b.name === selected) || a.index - b.index);
+    const values = drawn.map((line) => line.values);
+    const names = drawn.map((line) => line.name);
     this.names = names;
     this.width = Math.floor(this.box.clientWidth);
     const few = data.times.length <= 45;
     const faint = css("--faint");
     const colour = (name) => (name === null ? faint : look.colour(name));
-    const lines = names.map((name, index) => {
+    const lines = drawn.map(({ name, index }) => {
       const chosen = selected !== null && name === selected;
       const back = selected !== null && !chosen;
       return {
@@ -159,6 +161,8 @@ export class Chart {
       },
     };
     fill(this.box);
+    // uPlot takes its size a moment later; what lies below must not move then.
+    this.box.style.setProperty("min-height", `${this.height()}px`);
     this.plot = new uPlot(options, [data.times.map((ms) => ms / 1000), ...values, ...extra], this.box);
     const known = data.total.filter((total) => total !== null).length;
     this.box.setAttribute(
