@@ -27,8 +27,9 @@ if [ "$purpose" = test ]; then
     have python3 || need python3
     # The S3 service of the tests lives in an environment of its own (scripts/services.sh).
     python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
-    # Checks of docker/ that a machine of a developer may do without: their packages start servers or are large.
+    # Checks of docker/ and of the page that a machine of a developer may do without: their packages start servers or are large.
     if [ -n "${CI:-}" ]; then
+        have chromedriver || need "chromium chromium-driver"
         have promtool || need prometheus
         have go || { have docker && docker compose version >/dev/null 2>&1; } || need golang-go
     fi

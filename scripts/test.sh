@@ -15,7 +15,8 @@ HITTERS_KAFKA_LIB=$(scripts/services.sh kafka)
 HITTERS_HDFS_LIB=$(scripts/services.sh hdfs)
 HITTERS_MOTO=$(scripts/services.sh s3)
 HITTERS_DOCKER_CHECK=$(scripts/services.sh docker)
-export HITTERS_KAFKA_LIB HITTERS_HDFS_LIB HITTERS_MOTO HITTERS_DOCKER_CHECK
+HITTERS_PAGE_CHECK=$(scripts/services.sh page)
+export HITTERS_KAFKA_LIB HITTERS_HDFS_LIB HITTERS_MOTO HITTERS_DOCKER_CHECK HITTERS_PAGE_CHECK
 
 at="format"
 step "Format"

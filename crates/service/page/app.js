@@ -348,13 +348,15 @@ const rangeText = (range) => format.range(Date.parse(range.from), Date.parse(ran
 function facts(answer, ...more) {
   freshness = { ...answer.freshness, at: Date.now() };
   drawFreshness();
-  const { source } = answer;
+  fill(byId("facts"), more.filter(Boolean).map((fact) => h("span", {}, fact)), answer.source && from(answer.source));
+}
+
+/** How much was read for an answer. */
+function from(source) {
   const size = source.bytes >= 1e6 ? `${(source.bytes / 1e6).toFixed(1)} MB` : `${(source.bytes / 1e3).toFixed(1)} kB`;
-  fill(
-    byId("facts"),
-    more.filter(Boolean).map((fact) => h("span", {}, fact)),
-    h("span", { class: "source", title: `read from ${source.stores.join(", ") || "no store"}: ${size}` }, `from ${source.panes} ${source.panes === 1 ? "window" : "windows"}${source.groups > 1 ? ` of ${source.groups} groups` : ""}`),
-  );
+  const windows = `from ${source.panes} ${source.panes === 1 ? "window" : "windows"}`;
+  const groups = source.groups > 1 ? ` of ${source.groups} groups` : "";
+  return h("span", { title: `read from ${source.stores.join(", ") || "no store"}: ${size}` }, `${windows}${groups}`);
 }
 
 function notices(answer) {
