@@ -74,9 +74,15 @@ pub struct Control {
 
 /// Where the socket of a run with this state is.
 pub fn socket(place: &str) -> PathBuf {
-    let inside = match Location::parse(place) {
-        Ok(Location::Local(folder)) => std::path::absolute(&folder).ok().map(|folder| folder.join("control")),
-        _ => None,
+    let folder = |folder: &PathBuf| std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    // However it is written, with all that tells one store from another.
+    let (inside, place) = match Location::parse(place) {
+        Ok(Location::Local(local)) => (
+            Some(folder(&local).join("control")),
+            folder(&local).display().to_string(),
+        ),
+        Ok(other) => (None, format!("{other:?}")),
+        Err(_) => (None, place.to_owned()),
     };
     match inside.filter(|path| path.as_os_str().len() <= LONGEST) {
         Some(path) => path,

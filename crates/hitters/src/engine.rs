@@ -42,7 +42,7 @@ fn storage(pipeline: &Pipeline) -> Result<(), Fault> {
         return Ok(());
     };
     hitters_storage::check(&checkpoint.storage).map_err(|error| Fault {
-        message: error.message,
+        message: pipeline.script.mask(&error.message),
         place: Some(checkpoint.place.clone()),
         hint: None,
     })

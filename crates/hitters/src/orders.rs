@@ -9,7 +9,7 @@ use crate::load;
 use crate::show::{size, thousands};
 use arrow::temporal_conversions::timestamp_ms_to_datetime;
 use comfy_table::{CellAlignment, Table, presets};
-use hitters_pipeline::{Files, Pipeline};
+use hitters_pipeline::{Files, Pipeline, Secrets};
 use serde_json::{Value, json};
 use std::io::{Write, stderr, stdout};
 use std::time::Duration;
@@ -21,6 +21,7 @@ const LOOK: Duration = Duration::from_secs(1);
 struct Address {
     pipeline: String,
     place: String,
+    secrets: Secrets,
 }
 
 /// Where a pipeline runs.
@@ -56,11 +57,15 @@ impl Address {
         Ok(Self {
             pipeline: pipeline.name,
             place,
+            secrets: pipeline.script.secrets().clone(),
         })
     }
 
     fn ask(&self, request: &Value) -> Result<Value, Failure> {
-        ask(&self.pipeline, &self.place, request)
+        ask(&self.pipeline, &self.place, request).map_err(|failure| match failure {
+            Failure::Run(text) => Failure::Run(self.secrets.mask(&text)),
+            other => other,
+        })
     }
 }
 
@@ -127,7 +132,7 @@ pub fn stop(arguments: &Stop, quiet: bool, files: &mut Files) -> Result<(), Fail
             "{}: stopped; the next run goes on from checkpoint {} in {}",
             address.pipeline,
             answer["checkpoint"],
-            address.place
+            address.secrets.mask(&address.place)
         );
     }
     Ok(())

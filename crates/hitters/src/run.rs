@@ -102,6 +102,13 @@ impl<'a> Session<'a> {
         Failure::Run(self.pipeline.script.mask(&error.to_string()))
     }
 
+    fn hide(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Run(text) => Failure::Run(self.pipeline.script.mask(&text)),
+            other => other,
+        }
+    }
+
     /// Runs until the input ends or somebody stops it, and reports. True: another round is to follow.
     fn round(&mut self, plan: Plan) -> Result<bool, Failure> {
         let (arguments, pipeline) = (self.arguments, self.pipeline);
@@ -114,8 +121,9 @@ impl<'a> Session<'a> {
         let grown = run.grown.clone();
         run.attempt = state.as_ref().map(|state| state.attempt.clone());
         let place = state.as_ref().map(|state| state.place.clone());
+        let shown = state.as_ref().map(|state| state.shown.clone());
         if let Some(found) = state.as_ref().and_then(State::found).filter(|_| !self.quiet) {
-            let place = place.as_deref().unwrap_or_default();
+            let place = shown.as_deref().unwrap_or_default();
             let _ = writeln!(
                 stderr(),
                 "{}: going on from checkpoint {found} in {place}",
@@ -135,7 +143,7 @@ impl<'a> Session<'a> {
         let job = job.map_err(|error| self.failed(&error))?;
         let metrics = job.metrics().clone();
         if let Some(place) = &place {
-            self.serve(place, &metrics)?;
+            self.serve(place, shown.as_deref().unwrap_or_default(), &metrics)?;
         }
         let goes_on = || place.is_some() && grown.load(Relaxed);
         let order = self.watch(&job, &watch, goes_on)?;
@@ -164,7 +172,7 @@ impl<'a> Session<'a> {
             summary: &summary,
             tables: watch.tables(),
             stopped: summary.stopped && (order.is_some() || self.signalled.load(Relaxed)),
-            place,
+            place: shown,
         };
         report.write(arguments.json, prints, self.quiet, &self.output)?;
         if let Some(order) = order {
@@ -174,16 +182,16 @@ impl<'a> Session<'a> {
     }
 
     /// Opens the control socket, or shows the new round at the one that is open.
-    fn serve(&mut self, place: &str, metrics: &Arc<Metrics>) -> Result<(), Failure> {
+    fn serve(&mut self, place: &str, shown: &str, metrics: &Arc<Metrics>) -> Result<(), Failure> {
         let control = match self.control.take() {
             Some(control) => control,
-            None => Control::serve(place)?,
+            None => Control::serve(place).map_err(|error| self.hide(error))?,
         };
         let workers = metrics.workers();
         control.show(Shown {
             pipeline: self.pipeline.name.clone(),
             version: self.pipeline.version,
-            place: place.to_string(),
+            place: shown.to_string(),
             parallelism: workers,
             metrics: metrics.clone(),
         });

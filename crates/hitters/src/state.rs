@@ -4,7 +4,7 @@ use crate::cli::Run;
 use crate::failure::Failure;
 use hitters_connectors::{Attempt, Factory};
 use hitters_dataflow::checkpoint::{Checkpoints, Claim, Faults, NoFaults, Point};
-use hitters_pipeline::Pipeline;
+use hitters_pipeline::{Pipeline, Secrets};
 use std::io::{Write, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -24,8 +24,11 @@ pub struct State {
     keep: usize,
     /// Which start of which pipeline this is, for sinks.
     pub attempt: Attempt,
-    /// For people.
+    /// Where it is, as it was given.
     pub place: String,
+    /// The same for people.
+    pub shown: String,
+    secrets: Secrets,
 }
 
 impl State {
@@ -35,9 +38,13 @@ impl State {
         let Some(place) = arguments.state.as_ref().or(settings.map(|settings| &settings.storage)) else {
             return Ok(None);
         };
-        let storage = hitters_storage::open(place, Arc::new(say)).map_err(|error| Failure::Run(error.message))?;
-        let place = storage.describe();
-        let claim = Claim::take(Arc::from(storage)).map_err(|error| Failure::Run(error.to_string()))?;
+        let secrets = pipeline.script.secrets().clone();
+        let failed = |error: &str| Failure::Run(pipeline.script.mask(error));
+        let hiding = secrets.clone();
+        let report = Arc::new(move |line: &str| say(&hiding.mask(line)));
+        let storage = hitters_storage::open(place, report).map_err(|error| failed(&error.message))?;
+        let shown = secrets.mask(&storage.describe());
+        let claim = Claim::take(Arc::from(storage)).map_err(|error| failed(&error.to_string()))?;
         Ok(Some(Self {
             attempt: Attempt {
                 pipeline: pipeline.name.clone(),
@@ -47,7 +54,9 @@ impl State {
             claim,
             interval: settings.map_or(Some(INTERVAL), |settings| settings.interval),
             keep: settings.map_or(KEEP, |settings| settings.keep),
-            place,
+            shown,
+            place: place.clone(),
+            secrets,
         }))
     }
 
@@ -58,14 +67,14 @@ impl State {
 
     /// What the engine has to know.
     pub fn checkpoints(self, factory: &Arc<Factory>) -> Result<Checkpoints, Failure> {
-        let factory = factory.clone();
+        let (factory, secrets) = (factory.clone(), self.secrets);
         Ok(Checkpoints {
             claim: self.claim,
             interval: self.interval,
             keep: self.keep,
             faults: faults()?,
             before: Box::new(move || factory.flush_dead_letters()),
-            report: Box::new(say),
+            report: Box::new(move |line| say(&secrets.mask(line))),
         })
     }
 }

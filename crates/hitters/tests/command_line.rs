@@ -159,6 +159,46 @@ fn render_masks_secrets() {
 }
 
 #[test]
+fn secrets_in_the_place_of_the_state_are_masked_wherever_it_is_shown() {
+    let (folder, _) = file(
+        "q.sql",
+        "CREATE TABLE t (a BIGINT) WITH (connector = 'single_file', type = 'source', path = '${path}', format = 'json');\nSELECT a FROM t;\n",
+    );
+    fs::write(folder.path().join("rows.json"), "{\"a\": 1}\n").unwrap();
+    let path = folder.path().join("p.toml");
+    let of = |words: &[&str], storage: &str| {
+        let text = format!("sql = 'q.sql'\npaths.path = 'rows.json'\n[checkpoint]\nstorage = '{storage}'\n");
+        fs::write(&path, text).unwrap();
+        let mut arguments = vec![words[0].to_string(), path.display().to_string()];
+        arguments.extend(words[1..].iter().map(|word| word.to_string()));
+        let mut command = command(arguments);
+        command.env("HITTERS_TEST_SECRET", "hush-hush");
+        let ran = ended(command);
+        assert!(!ran.stdout.contains("hush") && !ran.stderr.contains("hush"), "{ran:?}");
+        ran
+    };
+    let local = "state/${env:HITTERS_TEST_SECRET}";
+    let ran = of(&["run"], local).well();
+    assert!(ran.stderr.contains("/state/****/v1"), "{}", ran.stderr);
+    assert!(folder.path().join("state/hush-hush/v1").is_dir());
+    let ran = of(&["run", "--json"], local).well();
+    assert!(
+        ran.stderr.contains("going on from checkpoint") && ran.stderr.contains("/state/****/v1"),
+        "{ran:?}"
+    );
+    of(&["status"], local).fails(1, &["no run of 'p' answers", "/state/****/v1"]);
+    of(&["explain"], local).well();
+    of(&["render"], local).well();
+    of(&["check"], "gs://${env:HITTERS_TEST_SECRET}/x").fails(3, &["known are"]);
+    of(&["check"], "s3://UPPER-${env:HITTERS_TEST_SECRET}/x").fails(3, &["UPPER-****"]);
+    fs::write(folder.path().join("state/file"), "").unwrap();
+    fs::create_dir_all(folder.path().join("state/other")).unwrap();
+    fs::write(folder.path().join("state/other/hush-hush"), "").unwrap();
+    of(&["run"], "state/other/${env:HITTERS_TEST_SECRET}")
+        .fails(1, &["/state/other/****", "a file where a folder should be"]);
+}
+
+#[test]
 fn a_failing_source_is_code_one() {
     let sql = "CREATE TABLE t (a BIGINT) WITH (connector = 'single_file', type = 'source', path = '${path}', format = 'json');\nSELECT a FROM t;\n";
     let (folder, path) = file("q.sql", sql);

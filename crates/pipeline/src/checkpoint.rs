@@ -3,6 +3,7 @@
 use crate::fault::Place;
 use crate::manifest::{Keys, Reader, join};
 use crate::quantity;
+use std::cell::RefCell;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -23,6 +24,8 @@ pub struct Checkpoint {
     /// command is run in: a run that is started elsewhere must find its state again. Default: `state/NAME`. Each version of the
     /// pipeline has a folder of its own in it, `vVERSION`, which is part of this text: a replay runs beside the version before.
     pub storage: String,
+    /// Parts of that text which came from the environment, and must not be shown.
+    pub(crate) secrets: Vec<String>,
     /// Where the pipeline file says so, for an error of who opens it.
     pub place: Place,
     /// `interval`: time between the starts of two checkpoints; `None` for `off`: only when the run is stopped.
@@ -59,8 +62,9 @@ impl Reader<'_> {
             range: storage.unwrap_or(table).span(),
         };
         // Every key is read, so that each says what is wrong with it.
+        let mut secrets = Vec::new();
         let storage = match storage {
-            Some(value) => self.storage(value),
+            Some(value) => self.storage(value, &mut secrets),
             None => Some(self.below(&format!("state/{name}"))),
         };
         let storage = storage.map(|storage| of_version(&storage, version));
@@ -71,14 +75,23 @@ impl Reader<'_> {
         });
         Some(Checkpoint {
             storage: storage?,
+            secrets,
             place,
             interval: interval?,
             keep: keep?,
         })
     }
 
-    fn storage(&mut self, value: &Spanned<DeValue<'_>>) -> Option<String> {
-        let text = self.text(value)?.text;
+    fn storage(&mut self, value: &Spanned<DeValue<'_>>, secrets: &mut Vec<String>) -> Option<String> {
+        let (environment, seen) = (self.environment, RefCell::default());
+        let listening = |name: &str| {
+            let found = environment(name);
+            Vec::extend(&mut *seen.borrow_mut(), found.clone());
+            found
+        };
+        let text = self.text_from(value, &listening);
+        *secrets = seen.into_inner();
+        let text = text?.text;
         if text.is_empty() {
             self.fault(
                 value.span(),

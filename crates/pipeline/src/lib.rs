@@ -22,4 +22,4 @@ pub use fault::{Fault, FileId, Files, Place};
 pub use manifest::{Broken, Pipeline, Settings, Show};
 pub use parameter::{Environment, Overrides};
 pub use quantity::{bytes as parse_size, duration as parse_duration};
-pub use script::Script;
+pub use script::{Script, Secrets};

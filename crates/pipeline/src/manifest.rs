@@ -216,6 +216,9 @@ impl Pipeline {
                 }
             }
         }
+        if let Some(checkpoint) = &settings.checkpoint {
+            script.hide(&checkpoint.secrets);
+        }
         if complete {
             faults.extend(parameters.unused());
         }
@@ -373,11 +376,16 @@ impl Reader<'_> {
     }
 
     pub(crate) fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+        self.text_from(value, self.environment)
+    }
+
+    /// A text with values of this environment.
+    pub(crate) fn text_from(&mut self, value: &Spanned<DeValue<'_>>, environment: Environment<'_>) -> Option<Value> {
         let DeValue::String(text) = value.get_ref() else {
             self.fault(value.span(), "a text was expected here", "write it in quotes");
             return None;
         };
-        match Value::expand(text, self.environment) {
+        match Value::expand(text, environment) {
             Ok(value) => Some(value),
             Err((message, hint)) => {
                 self.fault(value.span(), message, hint);

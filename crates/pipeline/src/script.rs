@@ -15,8 +15,26 @@ pub struct Script {
     masked: String,
     /// In order, without gaps.
     origins: Vec<Origin>,
-    /// Values that must not be shown, the longest first.
-    secrets: Vec<String>,
+    secrets: Secrets,
+}
+
+/// Values that must not be shown, the longest first.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    fn add(&mut self, secret: String) {
+        if !secret.is_empty() {
+            self.0.push(secret);
+            self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        }
+    }
+
+    /// A message with every secret in it as `****`.
+    pub fn mask(&self, message: &str) -> String {
+        let hide = |text: String, secret: &String| text.replace(secret, "****");
+        self.0.iter().fold(message.to_owned(), hide)
+    }
 }
 
 /// Where a part of the text comes from.
@@ -41,11 +59,19 @@ impl Script {
         &self.masked
     }
 
-    /// A message about the script with every secret in it as `****`.
+    /// A message about the script or its pipeline with every secret in it as `****`.
     pub fn mask(&self, message: &str) -> String {
-        self.secrets
-            .iter()
-            .fold(message.to_owned(), |text, secret| text.replace(secret, "****"))
+        self.secrets.mask(message)
+    }
+
+    /// The secrets of the script and of where its pipeline keeps state.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Adds secrets that stand elsewhere in the pipeline file.
+    pub(crate) fn hide(&mut self, secrets: &[String]) {
+        secrets.iter().for_each(|secret| self.secrets.add(secret.clone()));
     }
 
     /// Adds a file.
@@ -62,9 +88,8 @@ impl Script {
             let start = self.text.len();
             self.text.push_str(&piece.value.text);
             self.masked.push_str(&piece.value.shown);
-            if piece.value.text != piece.value.shown && !piece.value.text.is_empty() {
-                self.secrets.push(piece.value.text.clone());
-                self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+            if piece.value.text != piece.value.shown {
+                self.secrets.add(piece.value.text.clone());
             }
             self.origins.push(Origin {
                 filled: start..self.text.len(),
