@@ -6,59 +6,26 @@ mod support;
 
 use hitters_tests::proxy::{Fault, Proxy};
 use hitters_tests::services;
-use serde_json::Value;
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::Child;
+use std::fs;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
+use support::numbers::{Numbers, Row};
 use support::{command, ended};
 
-/// 100 rows by group and second of event time, without end.
-const SQL: &str = "
-CREATE TABLE numbers WITH (connector = 'impulse', event_rate = '1000');
-SELECT CAST(to_unixtime(window.start) AS BIGINT) AS second, part, n FROM (
-    SELECT tumble(INTERVAL '1 second') AS window, counter % 10 AS part, count(*) AS n FROM numbers GROUP BY 1, 2);
-";
+struct Pipeline(Numbers);
 
-struct Pipeline {
-    folder: tempfile::TempDir,
-    environment: Vec<(String, String)>,
+impl Deref for Pipeline {
+    type Target = Numbers;
+
+    fn deref(&self) -> &Numbers {
+        &self.0
+    }
 }
 
 impl Pipeline {
     fn new(storage: &str, environment: Vec<(String, String)>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("numbers.sql"), SQL).unwrap();
-        let text = format!("sql = 'numbers.sql'\n[checkpoint]\nstorage = '{storage}'\ninterval = '200ms'\n");
-        fs::write(folder.path().join("numbers.toml"), text).unwrap();
-        Self { folder, environment }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Starts it, with its rows in a file and what it says in another.
-    fn start(&self, rows: &str) -> Child {
-        let mut command = command(["run", &self.path("numbers.toml").display().to_string()]);
-        command.envs(self.environment.iter().cloned());
-        command.stdout(File::create(self.path(rows)).unwrap());
-        command.stderr(File::create(self.path(&format!("{rows}.log"))).unwrap());
-        command.spawn().unwrap()
-    }
-
-    fn log(&self, rows: &str) -> String {
-        fs::read_to_string(self.path(&format!("{rows}.log"))).unwrap()
-    }
-
-    /// The whole rows that were printed: second, part, n.
-    fn rows(&self, name: &str) -> Vec<[i64; 3]> {
-        let text = fs::read_to_string(self.path(name)).unwrap();
-        // A kill may have cut the last line.
-        let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        rows.map(|row| ["second", "part", "n"].map(|field| row[field].as_i64().unwrap()))
-            .collect()
+        Self(Numbers::new(storage, environment))
     }
 
     fn last_second(&self, name: &str) -> i64 {
@@ -79,10 +46,10 @@ impl Pipeline {
         let runs = ["first", "second", "third"];
         let mut seen = BTreeSet::new();
         for (number, name) in runs.into_iter().enumerate() {
-            let from = seen.last().map_or(0, |row: &[i64; 3]| row[0]);
+            let from = seen.last().map_or(0, |row: &Row| row[0]);
             let mut child = self.start(name);
             self.until(name, "windows", || self.last_second(name) >= from + 2);
-            let mut status = command(["status", "--json", &self.path("numbers.toml").display().to_string()]);
+            let mut status = command(["status", "--json", &self.file()]);
             status.envs(self.environment.iter().cloned());
             assert!(ended(status).well().stdout.contains("\"state\":\"running\""));
             child.kill().unwrap();
@@ -186,7 +153,7 @@ fn the_way_to_s3_is_safe_by_tls() {
         "{log}"
     );
     let certificate = service.certificate().display().to_string();
-    pipeline.environment.push(("SSL_CERT_FILE".into(), certificate));
+    pipeline.0.environment.push(("SSL_CERT_FILE".into(), certificate));
     pipeline.goes_on_after_kills();
 }
 
