@@ -5,6 +5,22 @@
 //! digits. It stands under `manifests/` and its number in twenty digits, so that names are in the order of numbers. Whoever
 //! starts takes the next number with a manifest of their own: that number is their *attempt*, and a run of an earlier
 //! attempt, should it still live, finds the number of its next checkpoint taken, and ends.
+//!
+//! Version 1, the fields of the line (times in nanoseconds since the epoch, `i64::MIN` and `i64::MAX` for none and all):
+//!
+//! | field | value |
+//! |---|---|
+//! | `format` | 1 |
+//! | `number`, `attempt` | of the checkpoint; of the run that wrote it. Equal: a manifest by which a run took the place over, with what it found |
+//! | `writer` | name and version of the program, for people |
+//! | `partitions[]` | `table`, `log` (what positions are in), `partition`, `next` (position, or null), `watermark`, `latest` |
+//! | `nodes[]` | `node` (its number in this checkpoint), `identity` (what it computes), `closed_until`, `published` (null if it is no window) |
+//! | `objects[]` | `name`, `bytes`, `checksum`: sixteen hexadecimal digits of XXH3-64. What is in them says [`object`](super::object) |
+//! | `sinks[]` | `table`, `ordinal`, `number` (of the checkpoint of its rows), `object`: what the sink gave, in a format of its own |
+//! | `counts` | `records`, `bytes`, `bad`, `late`, `late_idle`, `windows`, `rows_out` since the state began |
+//!
+//! Names: `state/<number>-<attempt>-<try>-<place>`, `sinks/<number>-<attempt>-<try>-<place>`, `panes/<node>/<pane>/<attempt>`. A later
+//! version reads this one: `tests/fixtures/checkpoint-v1` is a checkpoint of it, and `crates/hitters/tests/checkpoint_v1.rs` goes on from it.
 
 use crate::Error;
 use crate::metrics::Counts;
