@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long test-kills test-simulation lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints clean
+.PHONY: help run build install test test-long test-kills test-simulation test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ test-kills: ## Kills a run under load 300 times, takes a broker away for 30 s, a
 
 test-simulation: ## Runs thousands of schedules of crashes and faults
 	SCHEDULES=3000 cargo test --release --locked --package hitters-dataflow --test schedules -- --nocapture
+
+test-arroyo: ## Runs the shipped pipelines on a real Arroyo (ARROYO_BIN or ARROYO_URL) and compares every row
+	@scripts/setup.sh test
+	@test -n "$(ARROYO_BIN)$(ARROYO_URL)" || { echo "set ARROYO_BIN to the program of an Arroyo, or ARROYO_URL to the address of one" >&2; exit 2; }
+	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test arroyo -- --nocapture --test-threads 1
 
 lint: ## Checks the format and runs clippy
 	cargo fmt --all --check

@@ -79,6 +79,15 @@ impl Deployed {
     }
 }
 
+/// The table in the identity of an operator: `source_<table>_<number>` or `sink_<table>_<number>`.
+fn table_of(operator_id: &str) -> Option<&str> {
+    let rest = operator_id
+        .strip_prefix("source_")
+        .or_else(|| operator_id.strip_prefix("sink_"))?;
+    let (table, number) = rest.rsplit_once('_')?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then_some(table)
+}
+
 /// The version in `<name>-v<version>`.
 fn version_of(name: &str, of: &str) -> Option<u64> {
     let digits = name.strip_prefix(of)?.strip_prefix("-v")?;
@@ -153,6 +162,7 @@ impl Cluster {
             };
             troubles.push(Trouble {
                 time: Some(message.created_at / 1000),
+                table: message.operator_id.as_deref().and_then(table_of).map(str::to_owned),
                 operator: message.operator_id.map(|operator| deployed.operator(&operator)),
                 message: text,
                 domain: message.error_domain,
@@ -170,6 +180,7 @@ impl Cluster {
                 Trouble {
                     time: None,
                     operator: None,
+                    table: None,
                     message,
                     domain,
                 },
@@ -189,6 +200,14 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_of_an_operator_is_in_its_name() {
+        assert_eq!(table_of("sink_latest_windows_12"), Some("latest_windows"));
+        assert_eq!(table_of("source_events_0"), Some("events"));
+        assert_eq!(table_of("tumbling_3"), None);
+        assert_eq!(table_of("sink_latest"), None);
+    }
 
     #[test]
     fn only_names_that_we_give_are_ours() {

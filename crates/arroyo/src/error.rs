@@ -123,8 +123,10 @@ pub enum Error {
 pub struct Trouble {
     /// When, milliseconds since the epoch; `None` for the reason of a failed job, which has no time.
     pub time: Option<u64>,
-    /// The operator that it happened in, as the graph of the pipeline calls it.
+    /// The operator that it happened in, as the graph of the pipeline describes it.
     pub operator: Option<String>,
+    /// The table that this operator reads or writes.
+    pub table: Option<String>,
     /// What happened.
     pub message: String,
     /// Whose fault the cluster takes it for: `user`, `external` or `internal`.

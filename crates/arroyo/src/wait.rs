@@ -72,8 +72,11 @@ impl Cluster {
         // Errors that were logged before are not news.
         let mut known = self.newest_trouble(deployed.id(), &deployed.job)?;
         let (mut state, mut up): (String, Option<(u64, Instant)>) = (String::new(), None);
+        // A job that had failed is `Failed` until the cluster has seen that it is to start.
+        let mut failure_is_old = deployed.state() == "Failed";
         loop {
             let job = self.job(deployed.id(), deployed.name())?;
+            failure_is_old &= job.state == "Failed" && job.run_id <= run;
             if job.state != state {
                 state.clone_from(&job.state);
                 tell(Event::State(deployed.name().to_owned(), state.clone()));
@@ -101,9 +104,7 @@ impl Cluster {
                 },
                 // Its input has ended.
                 "Finished" if job.run_id > run => return Ok(job),
-                "Failed" if job.run_id > run || job.failure_reason.is_some() || job.failure_message.is_some() => {
-                    return Err(self.job_error(deployed, &job, "has failed"));
-                }
+                "Failed" if !failure_is_old => return Err(self.job_error(deployed, &job, "has failed")),
                 _ => up = None,
             }
             if job.run_id > run + RESTARTS {
@@ -147,6 +148,7 @@ impl Cluster {
             vec![Trouble {
                 time: None,
                 operator: None,
+                table: None,
                 message: error.to_string(),
                 domain: None,
             }]

@@ -286,7 +286,7 @@ fn a_job_that_fails_at_every_row_is_an_error_with_its_reason() {
     let error = cluster.apply(&plan, &PATIENCE, &mut tell).unwrap_err().to_string();
     assert!(error.contains("fails again and again"), "{error}");
     assert!(
-        error.contains("RedisSink<latest> (sink_latest_3): called `Option::unwrap()`"),
+        error.contains("RedisSink<sink> (sink_sink_3): called `Option::unwrap()`"),
         "{error}"
     );
     assert!(troubles >= 3);

@@ -9,6 +9,8 @@ pub enum Failure {
     Faults(Vec<Fault>),
     /// It failed while it ran.
     Run(String),
+    /// The same, with places in the SQL that it is about.
+    Job(Vec<Fault>),
     /// The command line asks for something that is not there.
     Usage(String),
     /// It failed, and the user knows already why: only the exit code is left to give.
@@ -24,7 +26,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::OutputClosed => 0,
-            Failure::Run(_) => 1,
+            Failure::Run(_) | Failure::Job(_) => 1,
             Failure::Usage(_) => 2,
             Failure::Faults(_) => 3,
             Failure::Stopped => 130,

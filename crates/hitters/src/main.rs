@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     match &failure {
-        Failure::Faults(faults) => report::print(faults, report::Severity::Error, &files),
+        Failure::Faults(faults) | Failure::Job(faults) => report::print(faults, report::Severity::Error, &files),
         Failure::Run(message) | Failure::Usage(message) => {
             // Nobody is there to be told if standard error is closed.
             let _ = writeln!(std::io::stderr(), "Error: {message}");

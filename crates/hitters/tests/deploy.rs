@@ -159,6 +159,16 @@ fn what_fails_on_the_cluster_ends_the_command_with_its_reason() {
     world
         .run(&["deploy", "--yes"])
         .fails(1, &["top-v1 has failed", "cannot open /nowhere/****"]);
+    // A job that fails again and again says which table it could not write, and where that is.
+    let other = file();
+    other
+        .stub
+        .world(|world| world.behaviour = Behaviour::Loops("disk full at hush-hush".into()));
+    let said = other.run(&["deploy", "--yes"]).fails(
+        1,
+        &["top-v1 fails again and again", "disk full at ****", "top.sql:3:14"],
+    );
+    assert!(!said.stderr.contains("hush"), "{}", said.stderr);
     // It is there, and failed: the next deployment starts it again.
     world.stub.world(|world| world.behaviour = Behaviour::Runs);
     world

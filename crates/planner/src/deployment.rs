@@ -4,7 +4,7 @@
 
 use crate::create_table::CreateTable;
 use crate::error::Span;
-use crate::syntax::{Statement, parse};
+use crate::syntax::{Statement, parse, place};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use std::collections::BTreeSet;
@@ -26,6 +26,17 @@ pub fn called_functions(sql: &str) -> BTreeSet<String> {
     names
 }
 
+/// Where a text declares a table: its name in `CREATE TABLE`.
+pub fn table_place(sql: &str, name: &str) -> Option<Span> {
+    let (statements, _) = parse(sql);
+    let names = statements.iter().filter_map(|statement| match &statement.kind {
+        Statement::CreateTable(table) => Some(&table.name),
+        _ => None,
+    });
+    let found = names.into_iter().find(|found| found.value.eq_ignore_ascii_case(name))?;
+    Some(place(found.span))
+}
+
 /// The text with other options `source.offset` (and `source.group_id`, if a group is given) of all its Kafka sources.
 ///
 /// Lines keep their numbers. A text that cannot be read comes back as it is: its faults are somebody else's to find.
@@ -44,7 +55,7 @@ pub fn read_from(sql: &str, offset: &str, group: Option<&str>) -> String {
         }
     }
     // From the end, so that places before keep their offsets.
-    edits.sort();
+    edits.sort_by_key(|(start, ..)| *start);
     let mut text = sql.to_owned();
     for (start, end, new) in edits.into_iter().rev() {
         text.replace_range(start..end, &new);
@@ -116,6 +127,11 @@ mod tests {
                 "s (a TEXT) WITH ('source.offset' = 'group', 'source.group_id' = 'o''g', ",
             );
         assert_eq!(read_from(sql, "group", Some("o'g")), expected);
+        assert_eq!(
+            table_place(sql, "S").map(|place| (place.line, place.column)),
+            Some((3, 14))
+        );
+        assert_eq!(table_place(sql, "nowhere"), None);
         assert_eq!(read_from("SELECT FROM", "earliest", None), "SELECT FROM");
     }
 }

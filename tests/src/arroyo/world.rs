@@ -174,7 +174,7 @@ impl World {
             "id": format!("pl_{}", self.number), "name": body["name"], "query": body["query"], "udfs": [],
             "checkpoint_interval_micros": interval, "stop": "none", "created_at": self.number, "action": null,
             "action_text": "Stop", "action_in_progress": false, "preview": false, "tags": body["tags"],
-            "graph": { "nodes": [node(0, "source_events_0", "KafkaSource<events>"), node(3, "sink_latest_3", "RedisSink<latest>")], "edges": [] },
+            "graph": { "nodes": [node(0, "kafka", "KafkaSource<events>"), node(3, "redis", "RedisSink<sink>")], "edges": [] },
         });
         let mut pipeline = Pipeline {
             shown: shown.clone(),
@@ -201,7 +201,10 @@ impl World {
 
 impl Pipeline {
     fn begin(&mut self) {
-        self.failure = None;
+        // The cluster needs a moment to see it; until then the job is as it was.
+        if self.state == "Failed" {
+            self.coming.push_back("Failed".into());
+        }
         let states = match &self.behaviour {
             Behaviour::Stays(state) => vec![state.clone()],
             Behaviour::Fails(_) => ["Compiling", "Scheduling", "Failed"].map(String::from).into(),
@@ -255,8 +258,10 @@ impl Pipeline {
             Some(state) => {
                 self.run += u64::from(state == "Scheduling");
                 self.checkpoints += u64::from(state == "CheckpointStopping" || state == "Rescaling");
-                if let (Behaviour::Fails(why), "Failed") = (self.behaviour.clone(), state.as_str()) {
-                    self.fail(&why);
+                match (self.behaviour.clone(), state.as_str()) {
+                    (Behaviour::Fails(why), "Failed") => self.fail(&why),
+                    (_, "Compiling") => self.failure = None,
+                    _ => {}
                 }
                 self.state = state;
             }
@@ -264,7 +269,7 @@ impl Pipeline {
                 if let (Behaviour::Loops(error), "Running") = (self.behaviour.clone(), self.state.as_str()) {
                     let id = format!("error_{}", self.errors.len());
                     self.errors.push(json!({
-                        "id": id, "created_at": 1_700_000_000_000_000_u64, "operator_id": "sink_latest_3", "task_index": 0,
+                        "id": id, "created_at": 1_700_000_000_000_000_u64, "operator_id": "sink_sink_3", "task_index": 0,
                         "level": "error", "message": "task failed", "details": error, "error_domain": "user",
                     }));
                     self.coming

@@ -7,11 +7,13 @@
     reason = "a test that cannot start its service has to fail"
 )]
 
+mod arroyo;
 mod hdfs;
 mod kafka;
 mod redis;
 mod s3;
 
+pub use arroyo::Arroyo;
 pub use hdfs::Hdfs;
 pub use kafka::{Cluster, Kafka};
 pub use redis::Redis;

@@ -1,13 +1,23 @@
 //! What the cluster says, in our words and at its place in the user's files.
 
 use crate::failure::Failure;
-use hitters_arroyo::{Diagnostic, Error, Event};
+use hitters_arroyo::{Diagnostic, Error, Event, Trouble};
 use hitters_pipeline::{Fault, Pipeline};
 
 /// An error of the cluster as the failure of a command.
 pub fn failure(pipeline: &Pipeline, error: Error) -> Failure {
     match error {
         Error::Sql(diagnostics) => Failure::Faults(diagnostics.into_iter().map(|one| fault(pipeline, one)).collect()),
+        Error::Job {
+            pipeline: name,
+            what,
+            troubles,
+        } if troubles.iter().any(|trouble| trouble.table.is_some()) => {
+            let told = troubles
+                .iter()
+                .map(|trouble| job_fault(pipeline, &format!("{name} {what}"), trouble));
+            Failure::Job(told.collect())
+        }
         other => Failure::Run(pipeline.script.mask(&other.to_string())),
     }
 }
@@ -23,6 +33,20 @@ fn fault(pipeline: &Pipeline, diagnostic: Diagnostic) -> Fault {
     Fault {
         message: format!("the cluster's planner: {}", script.mask(diagnostic.message.trim_end())),
         place,
+        hint: None,
+    }
+}
+
+/// Why a job failed, at the table that it failed to read or write.
+fn job_fault(pipeline: &Pipeline, what: &str, trouble: &Trouble) -> Fault {
+    let script = &pipeline.script;
+    let span = trouble
+        .table
+        .as_ref()
+        .and_then(|table| hitters_planner::table_place(script.text(), table));
+    Fault {
+        message: script.mask(&format!("{what}: {trouble}")),
+        place: span.and_then(|span| script.locate((span.line, span.column), (span.end_line, span.end_column))),
         hint: None,
     }
 }

@@ -1,0 +1,81 @@
+//! The rows of a pipeline, from Redis and from its topic of results, by their keys.
+
+use super::World;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use redis::Commands;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Rows by the place that they are at: `redis KEY`, `redis KEY FIELD`, `topic KEY`.
+pub type Rows = BTreeMap<String, Value>;
+
+impl World {
+    /// All rows of a pipeline's first version. The progress is left out: it says how far an engine is, not what it found.
+    pub fn rows(&self, pipeline: &str) -> Rows {
+        let mut rows = self.redis_rows(pipeline);
+        rows.extend(self.topic_rows(&format!("{pipeline}.results")));
+        rows
+    }
+
+    pub fn redis_rows(&self, pipeline: &str) -> Rows {
+        let mut connection = redis::Client::open(self.redis.url()).unwrap().get_connection().unwrap();
+        let keys: Vec<String> = connection.keys(format!("hh:{pipeline}:v1:*")).unwrap();
+        let mut rows = Rows::new();
+        for key in keys.iter().filter(|key| !key.ends_with(":progress")) {
+            let kind: String = redis::cmd("TYPE").arg(key).query(&mut connection).unwrap();
+            match kind.as_str() {
+                "string" => {
+                    let text: String = connection.get(key).unwrap();
+                    rows.insert(format!("redis {key}"), serde_json::from_str(&text).unwrap());
+                }
+                "hash" => {
+                    let fields: BTreeMap<String, String> = connection.hgetall(key).unwrap();
+                    for (field, text) in fields {
+                        rows.insert(format!("redis {key} {field}"), serde_json::from_str(&text).unwrap());
+                    }
+                }
+                other => panic!("{key} is a {other}"),
+            }
+        }
+        rows
+    }
+
+    /// The last row of each key of a topic; none if there is no such topic.
+    fn topic_rows(&self, topic: &str) -> Rows {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.kafka.bootstrap_servers())
+            .set("group.id", "conformance")
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        let wait = Duration::from_secs(10);
+        let metadata = consumer.fetch_metadata(None, wait).unwrap();
+        let Some(found) = metadata.topics().iter().find(|one| one.name() == topic) else {
+            return Rows::new();
+        };
+        let (mut list, mut left) = (TopicPartitionList::new(), 0);
+        for partition in found.partitions() {
+            let (low, high) = consumer.fetch_watermarks(topic, partition.id(), wait).unwrap();
+            left += high - low;
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning)
+                .unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let mut rows = Rows::new();
+        while left > 0 {
+            let message = consumer.poll(wait).expect("the topic has further messages").unwrap();
+            left -= 1;
+            let row: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+            let key = match message.key() {
+                Some(key) => String::from_utf8_lossy(key).into_owned(),
+                None => ["set", "group_key", "window_start", "window_end"]
+                    .map(|name| row[name].to_string())
+                    .join(" "),
+            };
+            rows.insert(format!("topic {key}"), row);
+        }
+        rows
+    }
+}
