@@ -392,6 +392,34 @@ fn a_cluster_with_a_key_wants_the_right_one() {
 }
 
 #[test]
+fn a_cluster_with_tls_is_trusted_by_its_own_certificate_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let stub = Stub::with_tls(folder.path());
+    let with = |ca: Option<&str>| {
+        let mut options = Options::new(stub.url());
+        options.ca = ca.map(|name| folder.path().join(name));
+        let cluster = Cluster::new(options).map_err(|error| error.to_string())?;
+        cluster
+            .versions("shop")
+            .map(|found| found.len())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(with(Some("tls.crt")), Ok(0));
+    assert!(with(None).unwrap_err().contains("does not answer"));
+    assert!(
+        with(Some("tls.key"))
+            .unwrap_err()
+            .contains("there is no certificate in it")
+    );
+    assert!(with(Some("nothing")).unwrap_err().contains("cannot be used"));
+    // Somebody else's certificate.
+    let other = tempfile::tempdir().unwrap();
+    drop(Stub::with_tls(other.path()));
+    std::fs::copy(other.path().join("tls.crt"), folder.path().join("other.crt")).unwrap();
+    assert!(with(Some("other.crt")).unwrap_err().contains("does not answer"));
+}
+
+#[test]
 fn what_is_no_arroyo_is_said_to_be_none() {
     let stub = Stub::start();
     stub.fail("GET", "/udfs", Fault::Status(404, "<h1>It works!</h1>"), 1);

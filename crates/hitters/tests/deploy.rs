@@ -34,7 +34,7 @@ SELECT CAST(CAST(to_unixtime(window.start) AS BIGINT) AS TEXT), answer FROM (
 /// Without Kafka and Redis.
 const FILE: &str = "
 CREATE TABLE events (item TEXT NOT NULL) WITH (connector = 'single_file', type = 'source', path = '/nowhere/${secret}', format = 'json');
-CREATE TABLE sink (item TEXT NOT NULL) WITH (connector = 'blackhole', type = 'sink');
+CREATE TABLE sink (item TEXT NOT NULL) WITH (connector = 'blackhole');
 INSERT INTO sink SELECT item FROM events;
 ";
 

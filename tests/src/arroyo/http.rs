@@ -1,9 +1,14 @@
 //! The stand-in's server: one thread a connection, one call after the other on it.
 
 use super::world::World;
+use crate::services::certificate;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +45,7 @@ struct Shared {
 /// A running stand-in. Its threads end with the process.
 pub struct Stub {
     shared: Arc<Mutex<Shared>>,
+    scheme: &'static str,
     port: u16,
 }
 
@@ -52,23 +58,47 @@ impl Default for Stub {
 impl Stub {
     /// Starts one.
     pub fn start() -> Self {
+        Self::serve(None)
+    }
+
+    /// Starts one that speaks TLS only, by the certificate that it puts into this folder as `tls.crt`, which nobody has signed.
+    pub fn with_tls(folder: &Path) -> Self {
+        certificate(folder);
+        let chain = CertificateDer::from_pem_file(folder.join("tls.crt")).expect("a certificate was made");
+        let key = PrivateKeyDer::from_pem_file(folder.join("tls.key")).expect("its key was made");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("ring has the default versions").with_no_client_auth();
+        Self::serve(Some(Arc::new(
+            config.with_single_cert(vec![chain], key).expect("they belong together"),
+        )))
+    }
+
+    fn serve(tls: Option<Arc<ServerConfig>>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no port of the loopback is free");
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let shared: Arc<Mutex<Shared>> = Arc::default();
         let serve = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let shared = serve.clone();
-                // An error is that of a peer that has gone.
-                std::thread::spawn(move || serve_one(stream, &shared));
+                let (shared, tls) = (serve.clone(), tls.clone());
+                // An error is that of a peer that has gone, or does not trust the certificate.
+                std::thread::spawn(move || match tls {
+                    None => serve_one(stream, &shared),
+                    Some(config) => {
+                        let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
+                        serve_one(StreamOwned::new(connection, stream), &shared)
+                    }
+                });
             }
         });
-        Self { shared, port }
+        Self { shared, scheme, port }
     }
 
-    /// `http://host:port`.
+    /// `http://host:port`, with TLS `https://host:port`.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// From now on, calls need this key.
@@ -106,8 +136,8 @@ impl Stub {
     }
 }
 
-fn serve_one(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+fn serve_one(stream: impl Read + Write, shared: &Mutex<Shared>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
@@ -144,7 +174,8 @@ fn serve_one(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
             "HTTP/1.1 {status} said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}",
             text.len()
         );
-        (&stream).write_all(text.as_bytes())?;
+        reader.get_mut().write_all(text.as_bytes())?;
+        reader.get_mut().flush()?;
     }
 }
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 /// Runs the command.
 pub fn deploy(arguments: &Deploy, quiet: bool, files: &mut Files) -> Result<(), Failure> {
     let pipeline = load::load(&arguments.target, files)?;
-    let plan = engine::plan(&pipeline)?;
+    // What passes the cluster's planner and breaks on rows there is found here only.
+    let plan = engine::plan_for(&pipeline, Some(target()))?;
     let Some(cluster) = open(&arguments.cluster, &pipeline)? else {
         return Err(Failure::Usage(
             "say where to: --to http://host:5115, or [cluster] url = \"...\" in the pipeline file".into(),
@@ -56,6 +57,14 @@ pub fn deploy(arguments: &Deploy, quiet: bool, files: &mut Files) -> Result<(), 
         writeln!(stdout(), "{value}")?;
     }
     Ok(())
+}
+
+/// What the SQL is checked for. Partitions and subtasks are compared by themselves ([`partitions::check`]).
+pub fn target() -> hitters_planner::Cluster {
+    hitters_planner::Cluster {
+        parallelism: 1,
+        partitions: None,
+    }
 }
 
 /// The pipeline as the cluster is to have it. `text` is the SQL where it is not the pipeline's own.

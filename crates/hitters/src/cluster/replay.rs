@@ -56,7 +56,7 @@ pub fn replay(
         .find(|one| one.version() == before && one.version() != version);
 
     let next = load::load_version(&arguments.target, Some(version), files)?;
-    let plan = engine::plan(&next)?;
+    let plan = engine::plan_for(&next, Some(deploy::target()))?;
     let topics = match partitions::of(&next, &plan) {
         Err(_) if arguments.deployment.force => Vec::new(),
         found => found?,
