@@ -12,8 +12,9 @@ use std::process::Command;
 
 /// Where the events of every pipeline come from.
 pub const TOPIC: &str = "events";
+const DAY: i64 = 24 * 3_600_000;
 /// Behind the last event: far enough that every window before is over, whatever its delay.
-const AFTER: i64 = 10 * 24 * 3_600_000;
+const AFTER: i64 = 10 * DAY;
 
 /// A broker and a Redis for one engine.
 pub struct World {
@@ -70,10 +71,16 @@ pub fn stream(pipeline: &str, events: u64, items: u64, partitions: u32) -> Gener
         profile: found.map_or(Profile::Shop, |(_, profile)| *profile),
         events,
         items,
-        rate: 5_000.0,
+        // Some minutes, whatever the number of events.
+        rate: events as f64 / 200.0,
         partitions,
         ..Generate::default()
     }
+}
+
+/// Windows that end later than this hold events that were sent only to close those before.
+pub fn last_window(stream: &Generate) -> i64 {
+    stream.start + 3 * DAY
 }
 
 /// The second half of a stream follows the first.

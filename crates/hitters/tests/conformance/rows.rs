@@ -12,10 +12,12 @@ use std::time::Duration;
 pub type Rows = BTreeMap<String, Value>;
 
 impl World {
-    /// All rows of a pipeline's first version. The progress is left out: it says how far an engine is, not what it found.
-    pub fn rows(&self, pipeline: &str) -> Rows {
+    /// All rows of a pipeline's first version, of windows that end by `until`. The progress is left out: it says how far an engine
+    /// is, not what it found.
+    pub fn rows(&self, pipeline: &str, until: i64) -> Rows {
         let mut rows = self.redis_rows(pipeline);
         rows.extend(self.topic_rows(&format!("{pipeline}.results")));
+        rows.retain(|_, row| row["window_end"].as_i64().is_none_or(|end| end <= until));
         rows
     }
 
