@@ -1,4 +1,4 @@
-//! When rows of two engines say the same (README.md, "One SQL, two engines"): exact answers are equal; of others the totals are, every
+//! When rows of two engines say the same (ARCHITECTURE.md, "One SQL, two engines"): exact answers are equal; of others the totals are, every
 //! interval of one overlaps that of the other, and the leaders that are proven agree.
 
 use super::rows::Rows;
