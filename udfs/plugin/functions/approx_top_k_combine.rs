@@ -1,0 +1,31 @@
+//! `approx_top_k_combine(sketch)`: one of many sketches of any sizes, windows and shards. NULLs add nothing.
+//!
+//! NULL if one of them cannot be read or does not fit the others: a sum that lacks a part would have bounds that do not hold.
+
+use crate::glue::{Columns, Function, Outcome, Run, Type, Value};
+use crate::sketch::TopK;
+
+#[rust_analyzer::udf]
+#[allow(unused_variables)]
+fn approx_top_k_combine(sketch: Vec<Option<&[u8]>>) -> Option<Vec<u8>> {
+    None // Arroyo reads the name and the types here, and runs FUNCTION.
+}
+
+pub(crate) const FUNCTION: Function = Function {
+    name: "approx_top_k_combine",
+    arguments: &[("sketch", Type::Bytes)],
+    returns: Type::Bytes,
+    run: Run::Group(run),
+};
+
+fn run(columns: &Columns) -> Outcome {
+    let mut all: Option<TopK> = None;
+    for bytes in (0..columns.rows()).filter_map(|row| columns.bytes(0, row)) {
+        let one = TopK::from_bytes(bytes).map_err(|error| error.to_string())?;
+        match &mut all {
+            None => all = Some(one),
+            Some(all) => all.merge(&one).map_err(|error| error.to_string())?,
+        }
+    }
+    Ok(all.map(|all| Value::Bytes(all.to_bytes())))
+}
