@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long test-kills test-simulation test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints clean
+.PHONY: help run build install test test-long test-plugins test-kills test-simulation test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: ## Runs every check and test, with real services
 test-long: ## Runs the accuracy test over 10 million events
 	@scripts/setup.sh test
 	HITTERS_TEST_EVENTS=10000000 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test kafka
+
+test-plugins: ## Compiles every function for Arroyo and compares its answers with the embedded engine's
+	HITTERS_PLUGINS=all cargo test --release --locked --workspace --all-features --test plugin_answers
 
 test-kills: ## Kills a run under load 300 times, takes a broker away for 30 s, and compares every row
 	@scripts/setup.sh test

@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["hitters-planner", "hitters-dataflow", "hitters-results"],
     ),
     ("hitters-arroyo", &["hitters-pipeline"]),
+    ("hitters-plugin", &[]),
     ("hitters-plugins", &["hitters-functions"]),
     ("hitters-service", &["hitters-functions", "hitters-results"]),
     (
@@ -31,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hitters-functions",
             "hitters-pipeline",
             "hitters-planner",
+            "hitters-plugin",
             "hitters-plugins",
             "hitters-results",
             "hitters-service",

@@ -53,6 +53,9 @@ pub enum Command {
     Topics(Topics),
     /// Write a synthetic stream of events to a file or a Kafka topic: the same options give the same bytes.
     Generate(Generate),
+    /// Functions for an Arroyo cluster.
+    #[command(subcommand)]
+    Udf(Udf),
     /// Look into sketches.
     #[command(subcommand)]
     Sketch(Sketch),
@@ -375,6 +378,22 @@ pub struct Generate {
     /// Another seed, another stream.
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Udf {
+    /// Write the functions as Arroyo takes them: one source file each, which needs nothing but crates.io.
+    Bundle(Bundle),
+}
+
+#[derive(Debug, Args)]
+pub struct Bundle {
+    /// Which functions. [default: all; without --output only one can be printed]
+    #[arg(value_name = "FUNCTION")]
+    pub functions: Vec<String>,
+    /// Write FUNCTION.rs into this folder, instead of printing it.
+    #[arg(long, short, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -25,11 +25,12 @@ mod run;
 mod show;
 mod state;
 mod topics;
+mod udf;
 mod wall_clock;
 mod watch;
 
 use clap::Parser;
-use cli::{Cli, Command, Sketch};
+use cli::{Cli, Command, Sketch, Udf};
 use failure::Failure;
 use hitters_pipeline::Files;
 use std::io::Write;
@@ -62,6 +63,7 @@ fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
         Command::Topics(arguments) => topics::run(arguments, files),
         Command::Generate(arguments) => generate::run(arguments, cli.quiet),
         Command::Sketch(Sketch::Inspect(arguments)) => inspect::run(arguments),
+        Command::Udf(Udf::Bundle(arguments)) => udf::bundle(arguments, cli.quiet),
         Command::Status(arguments) => orders::status(arguments, files),
         Command::Scale(arguments) => orders::scale(arguments, cli.quiet, files),
         Command::Stop(arguments) => orders::stop(arguments, cli.quiet, files),

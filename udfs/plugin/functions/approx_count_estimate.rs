@@ -4,7 +4,7 @@ use crate::glue::{Columns, Function, Outcome, Run, Type, Value};
 use crate::sketch::{ItemKind, TopK};
 
 #[rust_analyzer::udf]
-#[allow(unused_variables)]
+#[allow(dead_code, unused_variables)]
 fn approx_count_estimate(sketch: Option<&[u8]>, item: Option<&str>) -> Option<String> {
     None // Arroyo reads the name and the types here, and runs FUNCTION.
 }

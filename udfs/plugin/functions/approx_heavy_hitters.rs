@@ -4,7 +4,7 @@ use crate::glue::{Columns, Function, Outcome, Run, Type, Value};
 use crate::sketch::TopK;
 
 #[rust_analyzer::udf]
-#[allow(unused_variables)]
+#[allow(dead_code, unused_variables)]
 fn approx_heavy_hitters(sketch: Option<&[u8]>, phi: Option<f64>) -> Option<String> {
     None // Arroyo reads the name and the types here, and runs FUNCTION.
 }

@@ -4,7 +4,7 @@ use crate::glue::{Columns, Function, Outcome, Run, Type, Value};
 use crate::sketch::max_items;
 
 #[rust_analyzer::udf]
-#[allow(unused_variables)]
+#[allow(dead_code, unused_variables)]
 fn approx_max_items(epsilon: Option<f64>, delta: Option<f64>) -> Option<i64> {
     None // Arroyo reads the name and the types here, and runs FUNCTION.
 }

@@ -6,7 +6,7 @@
 use crate::glue::{Function, Run, Type, batch_sketches};
 
 #[rust_analyzer::udf]
-#[allow(unused_variables)]
+#[allow(dead_code, unused_variables)]
 fn approx_top_k_batch(item: Option<&str>, bin: Option<&str>, max_items: Option<i64>) -> Option<Vec<u8>> {
     None // Arroyo reads the name and the types here, and runs FUNCTION.
 }

@@ -4,7 +4,7 @@ use crate::glue::{Columns, Function, Outcome, Run, Type, Value, top_k};
 use crate::sketch::MAX_CAPACITY;
 
 #[rust_analyzer::udf]
-#[allow(unused_variables)]
+#[allow(dead_code, unused_variables)]
 fn approx_top_sum_accumulate(
     item: Vec<Option<&str>>,
     weight: Vec<Option<i64>>,

@@ -6,7 +6,7 @@
 use crate::glue::{Function, Run, Type, batch_sketches};
 
 #[rust_analyzer::udf]
-#[allow(unused_variables)]
+#[allow(dead_code, unused_variables)]
 fn approx_top_sum_batch(
     item: Option<&str>,
     weight: Option<i64>,

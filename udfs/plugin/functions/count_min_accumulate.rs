@@ -3,7 +3,7 @@
 use crate::glue::{Columns, Function, Outcome, Run, Type, Value, count_min};
 
 #[rust_analyzer::udf]
-#[allow(unused_variables)]
+#[allow(dead_code, unused_variables)]
 fn count_min_accumulate(
     item: Vec<Option<&str>>,
     epsilon: Vec<Option<f64>>,

@@ -6,7 +6,7 @@ use crate::glue::{Columns, Function, Outcome, Run, Type, Value};
 use crate::sketch::CountMin;
 
 #[rust_analyzer::udf]
-#[allow(unused_variables)]
+#[allow(dead_code, unused_variables)]
 fn count_min_combine(sketch: Vec<Option<&[u8]>>) -> Option<Vec<u8>> {
     None // Arroyo reads the name and the types here, and runs FUNCTION.
 }

@@ -4,20 +4,21 @@
 //!
 //! * comments and doc comments go, and empty lines with them;
 //! * what `#[cfg(test)]` stands before goes; `#![cfg_attr(test, ...)]` goes;
-//! * `crate::` becomes `crate::NAME::`, where NAME is the module that the tree becomes, unless a macro says `$crate`;
+//! * `crate::` becomes `crate::NAME::`, where the tree was a crate and becomes the module NAME, unless a macro says `$crate`;
 //! * everything else stays as it is written.
 
 use crate::Error;
 use crate::sources::File;
 use crate::tokens::{Kind, Token, tokens};
 
-/// The tree of modules below `root` (`lib.rs` or `mod.rs`), as the body of a module called `name`.
+/// The tree of modules below `root` (`lib.rs` or `mod.rs`), as the body of a module. `was_crate`: the tree is a crate by itself
+/// and becomes a module of this name.
 ///
 /// # Errors
 ///
 /// If a module that is declared is not among the files.
-pub(crate) fn inline(files: &[File], root: &str, name: &str) -> Result<String, Error> {
-    let tree = Tree { files, name };
+pub(crate) fn inline(files: &[File], root: &str, was_crate: Option<&str>) -> Result<String, Error> {
+    let tree = Tree { files, was_crate };
     let mut out = String::new();
     tree.file(root, &mut out)?;
     Ok(out)
@@ -25,7 +26,7 @@ pub(crate) fn inline(files: &[File], root: &str, name: &str) -> Result<String, E
 
 struct Tree<'a> {
     files: &'a [File],
-    name: &'a str,
+    was_crate: Option<&'a str>,
 }
 
 impl Tree<'_> {
@@ -48,9 +49,12 @@ impl Tree<'_> {
             }
             out.push_str(token.text);
             let is_root = token.is("crate") && starts_path(&tokens[at + 1..]);
-            if is_root && !(at > 0 && tokens[at - 1].is("$")) {
+            if let Some(name) = self.was_crate
+                && is_root
+                && !(at > 0 && tokens[at - 1].is("$"))
+            {
                 out.push_str("::");
-                out.push_str(self.name);
+                out.push_str(name);
             }
             at += 1;
         }
@@ -221,9 +225,9 @@ pub(crate) use crate::name::a::b::B;
 
 pub use a::A;
 ";
-        assert_eq!(inline(files, "lib.rs", "name")?, expected);
+        assert_eq!(inline(files, "lib.rs", Some("name"))?, expected);
         assert_eq!(
-            inline(&files[..1], "lib.rs", "name"),
+            inline(&files[..1], "lib.rs", Some("name")),
             Err(Error::Missing("a.rs".to_owned()))
         );
         Ok(())

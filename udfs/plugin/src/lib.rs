@@ -67,11 +67,12 @@ pub fn bundle(name: &str) -> Result<String, Error> {
             names: functions().collect(),
         })?;
     let mut body = (*function).to_owned();
-    for (module, files, root, what) in [
-        ("glue", GLUE, "mod.rs", "Between Arroyo's columns and the function"),
-        ("sketch", SKETCH, "lib.rs", "The sketches"),
+    let glue = inline::inline(GLUE, "mod.rs", None)?;
+    let sketch = inline::inline(SKETCH, "lib.rs", Some("sketch"))?;
+    for (module, tree, what) in [
+        ("glue", glue, "Between Arroyo's columns and the function"),
+        ("sketch", sketch, "The sketches"),
     ] {
-        let tree = inline::inline(files, root, module)?;
         body.push_str(&format!(
             "\n// {what}; the sources with their comments and tests are udfs/plugin and udfs/sketch of Hitters.\n\
              #[allow(dead_code, unused_imports, clippy::all)]\nmod {module} {{\n{tree}}}\n"

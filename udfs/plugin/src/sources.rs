@@ -66,5 +66,45 @@ pub(crate) const SKETCH: &[File] = files!("../../sketch/src/":
     "topk/table.rs"
     "topk/tight.rs"
     "topk/update.rs"
+    "topk/wide.rs"
     "wire.rs"
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn below(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
+            if path.is_dir() {
+                below(&path, &format!("{name}/"), found);
+            } else {
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn bundles_are_made_of_the_sources_as_they_are() {
+        for (folder, files) in [("functions", FUNCTIONS), ("glue", GLUE), ("../sketch/src", SKETCH)] {
+            let mut found = Vec::new();
+            below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), "", &mut found);
+            found.sort();
+            let mut known: Vec<(String, String)> = files
+                .iter()
+                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+                .collect();
+            known.sort();
+            let paths = |files: &[(String, String)]| files.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+            assert_eq!(
+                paths(&known),
+                paths(&found),
+                "name each file of udfs/plugin/{folder} in sources.rs"
+            );
+            assert!(known == found, "udfs/plugin/{folder} has changed since this was built");
+        }
+    }
+}

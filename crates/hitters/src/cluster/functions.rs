@@ -32,6 +32,6 @@ pub fn called(sql: &str, folder: Option<&Path>) -> Result<Vec<Function>, Failure
 }
 
 /// The source of one of our functions; `None` for a function of somebody else.
-fn bundled(_: &str) -> Option<String> {
-    None
+fn bundled(name: &str) -> Option<String> {
+    hitters_plugin::bundle(name).ok()
 }
