@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How long the broker is gone, in seconds: longer than silence takes to count. `make test-kills` waits for 30.
 fn outage() -> f64 {
-    std::env::var("HITTERS_TEST_OUTAGE").map_or(6.0, |seconds| seconds.parse().unwrap())
+    std::env::var("HITTERS_TEST_OUTAGE").map_or(5.0, |seconds| seconds.parse().unwrap())
 }
 
 /// A world with a broker of its own.

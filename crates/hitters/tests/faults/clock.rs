@@ -13,7 +13,7 @@ fn a_run_that_sleeps_past_its_idle_timeouts_loses_no_row() {
     survives(&mut world, |_, running| {
         running.signal("STOP");
         // For the engine its clock jumps by this, while rows pile up in the log.
-        pause(5.0);
+        pause(4.0);
         running.signal("CONT");
     });
 }

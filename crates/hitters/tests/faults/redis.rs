@@ -23,7 +23,7 @@ fn redis_that_restarts_gets_every_row() {
     let said = survives(&mut world, |world, running| {
         world.outside.redis.stop();
         assert!(running.says("does not take rows"));
-        pause(3.0);
+        pause(1.5);
         world.outside.redis.start_again();
         assert!(running.says("is back after"));
     });
@@ -37,7 +37,7 @@ fn redis_that_is_a_replica_for_a_while_gets_every_row() {
         // Of a server that is not there: it keeps what it has, and takes nothing.
         order(world, &["REPLICAOF", "127.0.0.1", "1"]);
         assert!(running.says("does not take rows"));
-        pause(2.0);
+        pause(1.0);
         order(world, &["REPLICAOF", "NO", "ONE"]);
         assert!(running.says("is back after"));
     });
@@ -50,7 +50,7 @@ fn redis_that_is_out_of_memory_gets_every_row_once_it_has_some() {
     let said = survives(&mut world, |world, running| {
         order(world, &["CONFIG", "SET", "maxmemory", "1"]);
         assert!(running.says("does not take rows"));
-        pause(2.0);
+        pause(1.0);
         order(world, &["CONFIG", "SET", "maxmemory", "0"]);
         assert!(running.says("is back after"));
     });
@@ -62,7 +62,7 @@ fn redis_that_hangs_past_the_idle_timeout_gets_every_row() {
     let mut world = world("redis-hangs");
     survives(&mut world, |world, _| {
         world.outside.redis.freeze();
-        pause(4.0);
+        pause(3.0);
         world.outside.redis.thaw();
     });
 }
