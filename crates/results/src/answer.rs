@@ -1,6 +1,7 @@
-//! Reading an answer, format 1.
+//! An answer, format 1: read from JSON, taken from a sketch, written as JSON.
 
-use serde_json::Value;
+use hitters_sketch::Measure;
+use serde_json::{Map, Value, json};
 
 /// A count with what is proven about it: `lower <= true <= upper`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -20,6 +21,8 @@ pub struct Item {
     pub rank: u64,
     /// The item as text; bytes that are no text as base64.
     pub item: String,
+    /// The item is bytes in base64.
+    pub base64: bool,
     /// How often, or how much.
     pub count: Bounds,
     /// Proven to be among the true top.
@@ -29,6 +32,8 @@ pub struct Item {
 /// The top items of a window and group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
+    /// Whether rows were counted or weights added.
+    pub kind: Measure,
     /// How many items were asked for.
     pub k: u64,
     /// How many items the sketch tracks.
@@ -47,6 +52,8 @@ pub struct Answer {
     pub items: Vec<Item>,
     /// All other items together.
     pub other: Bounds,
+    /// Of an answer about a share: whether every item above it is listed.
+    pub complete: Option<bool>,
 }
 
 /// Why a text is no answer.
@@ -104,6 +111,11 @@ impl Answer {
             .and_then(Value::as_array)
             .ok_or(Unreadable::Field("items"))?;
         Ok(Self {
+            kind: match value.get("kind").and_then(Value::as_str) {
+                Some("count") => Measure::Count,
+                Some("sum") => Measure::Sum,
+                _ => return Err(Unreadable::Field("kind")),
+            },
             k: small(value, "k")?,
             capacity: small(value, "capacity")?,
             total: number(value, "total")?,
@@ -113,7 +125,138 @@ impl Answer {
             max_missed: number(value, "max_missed")?,
             items: items.iter().map(item).collect::<Result<_, _>>()?,
             other: bounds(value.get("other").ok_or(Unreadable::Field("other"))?)?,
+            complete: value.get("complete").and_then(Value::as_bool),
         })
+    }
+
+    /// The answer of a window without rows.
+    pub fn empty(kind: Measure, k: u64, capacity: u64) -> Self {
+        Self {
+            kind,
+            k,
+            capacity,
+            total: 0,
+            skipped: 0,
+            exact: true,
+            certain_leaders: 0,
+            max_missed: 0,
+            items: Vec::new(),
+            other: Bounds::default(),
+            complete: None,
+        }
+    }
+
+    /// The first `k` of its items: what is proven stays proven.
+    #[must_use]
+    pub fn first(mut self, k: u64) -> Self {
+        let kept = usize::try_from(k).unwrap_or(usize::MAX).min(self.items.len());
+        self.k = self.k.min(k);
+        for dropped in self.items.drain(kept..) {
+            self.max_missed = self.max_missed.max(dropped.count.upper);
+            self.other.estimate = self.other.estimate.saturating_add(dropped.count.estimate);
+        }
+        let sum = |of: fn(&Item) -> u128| self.items.iter().map(of).fold(0, u128::saturating_add);
+        self.other.upper = self.total.saturating_sub(sum(|item| item.count.lower));
+        self.other.lower = self.total.saturating_sub(sum(|item| item.count.upper));
+        self.other.estimate = self.other.estimate.clamp(self.other.lower, self.other.upper);
+        self.certain_leaders = self.certain_leaders.min(kept as u64);
+        for (place, item) in self.items.iter_mut().enumerate() {
+            // "Among the true top k" of a larger k says nothing of a smaller one; certain leaders are that in order.
+            item.certain = (place as u64) < self.certain_leaders;
+        }
+        self
+    }
+
+    /// The answer as a JSON value, format 1.
+    pub fn to_value(&self) -> Value {
+        let items: Vec<Value> = self.items.iter().map(Item::to_value).collect();
+        let mut value = json!({
+            "format": 1, "kind": self.kind.to_string(), "k": self.k, "capacity": self.capacity,
+            "total": count(self.total), "skipped": count(self.skipped), "exact": self.exact,
+            "certain_leaders": self.certain_leaders, "max_missed": count(self.max_missed),
+            "items": items, "other": self.other.to_value(),
+        });
+        if let Some(complete) = self.complete {
+            value["complete"] = complete.into();
+        }
+        value
+    }
+}
+
+/// An integer as JSON: a number while a double holds it, else a string.
+pub fn count(value: u128) -> Value {
+    match u64::try_from(value) {
+        Ok(small) if small <= 1 << 53 => small.into(),
+        _ => value.to_string().into(),
+    }
+}
+
+impl Bounds {
+    /// Bounds of a sketch, in which the largest count reads as "this or more": the total then.
+    pub fn of(estimate: hitters_sketch::Estimate, total: u128) -> Self {
+        Self {
+            estimate: estimate.estimate.into(),
+            lower: estimate.lower.into(),
+            upper: saturated(estimate.upper, total),
+        }
+    }
+
+    /// As JSON.
+    pub fn to_value(&self) -> Value {
+        json!({ "estimate": count(self.estimate), "lower": count(self.lower), "upper": count(self.upper) })
+    }
+}
+
+impl Item {
+    /// As JSON.
+    pub fn to_value(&self) -> Value {
+        let mut value = Map::new();
+        value.insert("rank".into(), self.rank.into());
+        let name = if self.base64 { "item_base64" } else { "item" };
+        value.insert(name.into(), self.item.clone().into());
+        value.insert("estimate".into(), count(self.count.estimate));
+        value.insert("lower".into(), count(self.count.lower));
+        value.insert("upper".into(), count(self.count.upper));
+        value.insert("certain".into(), self.certain.into());
+        value.into()
+    }
+}
+
+fn saturated(upper: u64, total: u128) -> u128 {
+    if upper == u64::MAX { total } else { upper.into() }
+}
+
+impl From<hitters_sketch::Answer> for Answer {
+    fn from(answer: hitters_sketch::Answer) -> Self {
+        let total = answer.total;
+        let item = |item: hitters_sketch::AnswerItem| Item {
+            rank: item.rank as u64,
+            item: item.item.to_text(),
+            base64: matches!(item.item, hitters_sketch::Item::Bytes(_)),
+            count: Bounds {
+                estimate: item.estimate.into(),
+                lower: item.lower.into(),
+                upper: saturated(item.upper, total),
+            },
+            certain: item.certain,
+        };
+        Self {
+            kind: answer.kind,
+            k: answer.k as u64,
+            capacity: answer.capacity as u64,
+            total,
+            skipped: answer.skipped.into(),
+            exact: answer.exact,
+            certain_leaders: answer.certain_leaders as u64,
+            max_missed: saturated(answer.max_missed, total),
+            items: answer.items.into_iter().map(item).collect(),
+            other: Bounds {
+                estimate: answer.other.estimate,
+                lower: answer.other.lower,
+                upper: answer.other.upper,
+            },
+            complete: answer.share.map(|share| share.complete),
+        }
     }
 }
 
@@ -125,6 +268,7 @@ fn item(value: &Value) -> Result<Item, Unreadable> {
     Ok(Item {
         rank: small(value, "rank")?,
         item: text.ok_or(Unreadable::Field("item"))?.to_owned(),
+        base64: value.get("item").is_none(),
         count: bounds(value)?,
         certain: truth(value, "certain")?,
     })
@@ -187,6 +331,21 @@ mod tests {
                 upper: 5120
             }
         );
+    }
+
+    #[test]
+    fn an_answer_is_written_as_it_was_read() {
+        let mut value = answer();
+        value.as_object_mut().unwrap().remove("later");
+        assert_eq!(Answer::read(&value).unwrap().to_value(), value);
+        let mut sketch = hitters_sketch::TopK::new(hitters_sketch::ItemKind::Text, Measure::Count, 8).unwrap();
+        for (item, weight) in [("a", 5), ("b", 3), ("c", 1)] {
+            sketch.update(item.as_bytes(), weight);
+        }
+        let answer = sketch.answer(3).unwrap();
+        assert_eq!(Answer::parse(&answer.to_json()).unwrap(), answer.clone().into());
+        let first = Answer::from(answer).first(2);
+        assert_eq!(Answer::from(sketch.answer(2).unwrap()), first);
     }
 
     #[test]

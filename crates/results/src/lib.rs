@@ -1,10 +1,34 @@
 //! The answer as stores and readers know it.
 //!
-//! Engines write answers as JSON text (format 1, written by the `hitters-sketch` crate); this crate reads them back, from a
-//! nested object or from a string that holds one, so that a reader need not know which engine wrote the row.
+//! Engines write answers as JSON text (format 1, written by the `hitters-sketch` crate) and sketches, a row for each closed
+//! window and group; this crate reads them back, whichever engine wrote the row and whichever store holds it.
+//!
+//! * [`Row`], [`Answer`], [`group`]: what a row says.
+//! * [`Store`]: what stores can be asked; [`RedisStore`] reads what the Redis sinks of pipelines write, [`EmbeddedStore`] is a
+//!   file, `CassandraStore` (feature `cassandra`) keeps history.
+//! * [`Answers`]: questions over several stores at once. It finds the fewest windows that make a range ([`cover`]) and merges
+//!   their sketches, so that bounds stay proven.
+//! * [`roll_up`]: minutes to hours, hours to days.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answer;
+mod ask;
+pub mod cover;
+mod embedded;
+pub mod group;
+mod redis;
+mod retention;
+mod roll_up;
+mod row;
+mod store;
 
-pub use answer::{Answer, Bounds, Item, Unreadable};
+pub use answer::{Answer, Bounds, Item, Unreadable, count};
+pub use ask::{Answers, AskError, Asked, Edge, Merged, Newest, Source};
+pub use embedded::EmbeddedStore;
+pub use group::Filter;
+pub use redis::RedisStore;
+pub use retention::retention;
+pub use roll_up::{RollUp, roll_up};
+pub use row::{Pane, Row};
+pub use store::{Archive, Scope, Span, Store, StoreError, Tier};

@@ -1,0 +1,134 @@
+//! What a store of answers can be asked.
+//!
+//! A store knows rows by (pipeline, version, set, group, width, start). It says of each set and width from where to where it
+//! knows **every** window: a window in there without a row is empty, one outside is unknown. All that is answered over
+//! ranges rests on this difference.
+
+use crate::{Pane, Row, Unreadable};
+use async_trait::async_trait;
+use std::fmt::Debug;
+
+/// A version of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// Its name.
+    pub pipeline: String,
+    /// The version.
+    pub version: u64,
+}
+
+/// The windows of one width that a store knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// The dimension set.
+    pub set: String,
+    /// Length of a window in ms.
+    pub width: i64,
+    /// Start of the first known window, ms since the epoch, a multiple of the width.
+    pub from: i64,
+    /// End of the last known window.
+    pub to: i64,
+}
+
+/// Windows of a group: all that start at a multiple of `width` from `from` on and end by `to`; or, if `to - from` is the
+/// width, that one window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The group.
+    pub group: String,
+    /// Length of a window in ms.
+    pub width: i64,
+    /// Start of the first window.
+    pub from: i64,
+    /// End of the last window.
+    pub to: i64,
+}
+
+impl Span {
+    /// The starts of its windows.
+    pub fn starts(&self) -> impl Iterator<Item = i64> + use<> {
+        let (from, to, width) = (self.from, self.to, self.width.max(1));
+        (from..to).step_by(usize::try_from(width).unwrap_or(usize::MAX))
+    }
+
+    /// How many windows.
+    pub fn windows(&self) -> usize {
+        usize::try_from((self.to - self.from) / self.width.max(1)).unwrap_or(0)
+    }
+}
+
+/// Why a store gives no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer; it may again.
+    #[error("{store} is away: {reason}")]
+    Away {
+        /// Name of the store.
+        store: &'static str,
+        /// What it or its client says.
+        reason: String,
+    },
+    /// It holds something that is no row.
+    #[error("{store} holds something else under {key}: {reason}; was it written by another program or version?")]
+    Row {
+        /// Name of the store.
+        store: &'static str,
+        /// Where.
+        key: String,
+        /// What is wrong with it.
+        reason: Unreadable,
+    },
+}
+
+/// A store of answers.
+#[async_trait]
+pub trait Store: Send + Sync + Debug {
+    /// What people call it: `redis`, `cassandra`, `embedded`.
+    fn name(&self) -> &'static str;
+
+    /// The pipelines that it knows, each with the version that readers should look at.
+    ///
+    /// # Errors
+    /// If the store is away.
+    async fn pipelines(&self) -> Result<Vec<Scope>, StoreError>;
+
+    /// The version of a pipeline that readers should look at; `None` if it does not know the pipeline.
+    ///
+    /// # Errors
+    /// If the store is away.
+    async fn active(&self, pipeline: &str) -> Result<Option<u64>, StoreError>;
+
+    /// The newest window of every set and group, without sketches.
+    ///
+    /// # Errors
+    /// If the store is away, or holds something else.
+    async fn newest(&self, scope: &Scope) -> Result<Vec<Row>, StoreError>;
+
+    /// The newest window of one group, without its sketch. Cheap: it is asked every second.
+    ///
+    /// # Errors
+    /// If the store is away, or holds something else.
+    async fn newest_of(&self, scope: &Scope, set: &str, group: &str) -> Result<Option<Row>, StoreError>;
+
+    /// What it knows in full.
+    ///
+    /// # Errors
+    /// If the store is away.
+    async fn tiers(&self, scope: &Scope) -> Result<Vec<Tier>, StoreError>;
+
+    /// The rows in some spans of a set, each with the place of its span: spans in order, in each the windows by time.
+    ///
+    /// # Errors
+    /// If the store is away, or holds something else.
+    async fn read(&self, scope: &Scope, set: &str, spans: &[Span]) -> Result<Vec<(usize, Pane)>, StoreError>;
+}
+
+/// A store that this project writes itself: the embedded one, Cassandra.
+#[async_trait]
+pub trait Archive: Store {
+    /// Writes rows; a row replaces the one of the same window and group.
+    ///
+    /// # Errors
+    /// If the store is away, or another writer has taken over.
+    async fn write(&self, rows: &[Row]) -> Result<(), StoreError>;
+}
