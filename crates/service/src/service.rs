@@ -1,0 +1,215 @@
+//! The service as its owner sees it: options, a listener, an end.
+
+use crate::access::{KeyFileError, Keys};
+use crate::app::App;
+use crate::http::router;
+use crate::tls::{self, TlsListener};
+use axum::Router;
+use ::http::{HeaderValue, Method, header};
+use hitters_results::{Answers, Store};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tower_http::cors::CorsLayer;
+
+/// What the service is made of.
+#[derive(Debug)]
+pub struct Options {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where answers come from, the preferred first.
+    pub stores: Vec<Arc<dyn Store>>,
+    /// The file of API keys. `None`: everybody may ask, on the loopback only.
+    pub keys: Option<PathBuf>,
+    /// Where JSON web tokens are checked against.
+    #[cfg(feature = "jwt")]
+    pub jwt: Option<crate::jwt::JwtOptions>,
+    /// Encrypt.
+    pub tls: Option<Tls>,
+    /// Origins of pages that may ask from a browser: `https://dash.example.com`. Empty: only the service's own page.
+    pub cors: Vec<String>,
+    /// Questions a second of a key that says nothing else; 0 is no limit.
+    pub limit_per_second: u32,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Bytes of answers that are kept.
+    pub cache_bytes: u64,
+    /// One line on standard error for each question.
+    pub audit: bool,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM, the chain.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
+}
+
+/// Why the service does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Others could reach it, and nobody would be asked for a key.
+    #[error("{0} can be reached from other machines, and there are no keys: make one with `hitters keys add` and give --keys, or listen on 127.0.0.1")]
+    Open(SocketAddr),
+    /// The address is taken, or is none of this machine.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file of keys.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// The certificate.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The tokens.
+    #[error("JWT: {0}")]
+    Jwt(String),
+    /// An origin that is none.
+    #[error("'{0}' is no origin; write https://host or https://host:port")]
+    Origin(String),
+    /// The server ended by itself.
+    #[error("the server ended: {0}")]
+    Ended(std::io::Error),
+}
+
+impl Options {
+    /// On the loopback, for everybody there.
+    pub fn new(listen: SocketAddr, stores: Vec<Arc<dyn Store>>) -> Self {
+        Self {
+            listen,
+            stores,
+            keys: None,
+            #[cfg(feature = "jwt")]
+            jwt: None,
+            tls: None,
+            cors: Vec::new(),
+            limit_per_second: 100,
+            timeout: Duration::from_secs(10),
+            cache_bytes: 64 << 20,
+            audit: false,
+        }
+    }
+}
+
+/// A service that listens.
+pub struct Service {
+    listener: TcpListener,
+    router: Router,
+    tls: Option<rustls::ServerConfig>,
+    address: SocketAddr,
+}
+
+impl Service {
+    /// Checks the options and listens. Nothing is answered before [`Service::run`].
+    ///
+    /// # Errors
+    /// If it would be open to other machines without keys, the address is taken, or a file is wrong.
+    pub async fn bind(options: Options) -> Result<Self, ServiceError> {
+        #[cfg(feature = "jwt")]
+        let closed = options.keys.is_some() || options.jwt.is_some();
+        #[cfg(not(feature = "jwt"))]
+        let closed = options.keys.is_some();
+        if !closed && !options.listen.ip().is_loopback() {
+            return Err(ServiceError::Open(options.listen));
+        }
+        let keys = options.keys.as_deref().map(Keys::open).transpose()?;
+        let tls = options.tls.as_ref().map(|tls| tls::config(&tls.certificate, &tls.key));
+        let tls = tls.transpose().map_err(ServiceError::Tls)?;
+        let mut app = App::new(Answers::new(options.stores), keys, options.cache_bytes);
+        #[cfg(feature = "jwt")]
+        if let Some(jwt) = options.jwt {
+            app.tokens = Some(crate::jwt::Tokens::open(jwt).map_err(ServiceError::Jwt)?);
+        }
+        // Without keys there is nobody to tell from others, and the loopback is the owner's.
+        app.limit_per_second = if closed { options.limit_per_second } else { 0 };
+        app.timeout = options.timeout;
+        app.audit = options.audit;
+        let mut router = router(Arc::new(app));
+        if !options.cors.is_empty() {
+            router = router.layer(cors(&options.cors)?);
+        }
+        let listen = |error| ServiceError::Listen {
+            address: options.listen,
+            error,
+        };
+        let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        Ok(Self {
+            listener,
+            router,
+            tls,
+            address,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:8080`.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Answers until `shutdown` is done; requests that have begun get some seconds to end.
+    ///
+    /// # Errors
+    /// If the server ends by itself.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
+        let (end, mut ended) = tokio::sync::watch::channel(());
+        let watched = async move {
+            shutdown.await;
+            drop(end);
+        };
+        let graceful = async {
+            let router = self.router;
+            match self.tls {
+                None => {
+                    let listener = axum::serve::ListenerExt::tap_io(self.listener, |stream| {
+                        // Answers are small: to wait for more to send would only delay them.
+                        let _ = stream.set_nodelay(true);
+                    });
+                    axum::serve(listener, router).with_graceful_shutdown(watched).await
+                }
+                Some(config) => {
+                    let listener = TlsListener::new(self.listener, config)?;
+                    axum::serve(listener, router).with_graceful_shutdown(watched).await
+                }
+            }
+        };
+        // Streams of live updates never end by themselves.
+        let hurry = async {
+            let _ = ended.changed().await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        };
+        tokio::select! {
+            done = graceful => done.map_err(ServiceError::Ended),
+            () = hurry => Ok(()),
+        }
+    }
+}
+
+fn cors(origins: &[String]) -> Result<CorsLayer, ServiceError> {
+    let origin = |origin: &String| {
+        let looks = origin.starts_with("http://") || origin.starts_with("https://");
+        let value = HeaderValue::from_str(origin).ok().filter(|_| looks && !origin.ends_with('/'));
+        value.ok_or_else(|| ServiceError::Origin(origin.clone()))
+    };
+    let origins: Result<Vec<_>, _> = origins.iter().map(origin).collect();
+    Ok(CorsLayer::new()
+        .allow_origin(origins?)
+        .allow_methods([Method::GET])
+        .allow_headers([header::AUTHORIZATION, header::IF_NONE_MATCH])
+        .expose_headers([header::ETAG, ::http::HeaderName::from_static("cache-status"), ::http::HeaderName::from_static("ratelimit")]))
+}
