@@ -4,6 +4,7 @@ use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hitters_connectors::generate::{Profile, Silence};
 use hitters_connectors::{Bound, DeadLetter};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,147 @@ pub enum Command {
     /// Look into sketches.
     #[command(subcommand)]
     Sketch(Sketch),
+    /// Answer questions over REST, from the stores that pipelines write to.
+    Serve(Serve),
+    /// Ask a running service for the top K, the count of an item, or what is above a share.
+    Query(Query),
+    /// Make, list and revoke the keys of a service.
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+/// How a service listens, whom it lets in.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Listen {
+    /// The file of API keys (`hitters keys add`). Without one everybody on this machine may ask, and nobody else.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// Encrypt: the certificate chain, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Encrypt: the key of the certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// An origin whose pages may ask from a browser, as https://dash.example.com. Can be given several times.
+    #[arg(long = "cors", value_name = "ORIGIN")]
+    pub cors: Vec<String>,
+    /// Questions a second of a key that has no limit of its own; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit_per_second: u32,
+    /// Write one line of JSON for each question to standard error.
+    #[arg(long)]
+    pub audit: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("stores").required(true).multiple(true).args(["redis", "embedded"]))]
+pub struct Serve {
+    /// Recent answers: redis://host:port or rediss://host:port.
+    #[arg(long, value_name = "URL")]
+    pub redis: Option<String>,
+    /// Answers in a file that `hitters run --answers` wrote; no run may have it open.
+    #[arg(long, value_name = "FILE")]
+    pub embedded: Option<PathBuf>,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub how: Listen,
+}
+
+#[derive(Debug, Args)]
+pub struct Query {
+    /// Name of the pipeline. [default: list the pipelines]
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
+    /// How many items.
+    #[arg(long, short, value_name = "ITEMS", default_value_t = 10)]
+    pub k: u64,
+    /// The group, as region=eu. Again for each dimension; those that are left out are rolled up.
+    #[arg(long = "where", short = 'w', value_name = "DIMENSION=VALUE")]
+    pub filters: Vec<String>,
+    /// The dimension set. [default: the smallest that has all dimensions of --where]
+    #[arg(long, value_name = "SET")]
+    pub set: Option<String>,
+    /// So long up to the newest closed window, as 15m, 1h, 7d. [default: the newest window]
+    #[arg(long, value_name = "TIME")]
+    pub last: Option<String>,
+    /// Begin of a range: RFC 3339, a day, or milliseconds since the epoch.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// End of a range, not included. [default: the end of the newest window]
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Time zone of days, and of times that are shown.
+    #[arg(long, value_name = "ZONE")]
+    pub tz: Option<String>,
+    /// The count of this item, listed or not. Can be given several times.
+    #[arg(long = "item", value_name = "ITEM", conflicts_with = "phi")]
+    pub items: Vec<String>,
+    /// All items above this share of the total, as 0.01.
+    #[arg(long, value_name = "SHARE")]
+    pub phi: Option<f64>,
+    /// Where the service listens. [default: $HITTERS_URL, or http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The API key. [default: $HITTERS_KEY, which other users of the machine cannot see]
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a key and print it: nobody can see it again.
+    Add(AddKey),
+    /// List the keys: what they are for, never the keys themselves.
+    List(ListKeys),
+    /// Take a key away; a running service forgets it within a second.
+    Revoke(RevokeKey),
+}
+
+#[derive(Debug, Args)]
+pub struct AddKey {
+    /// What people call it; it stands in the audit log.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The file of keys.
+    #[arg(long, value_name = "FILE", default_value = "keys.json")]
+    pub keys: PathBuf,
+    /// A pipeline that it is for. Can be given several times. [default: all]
+    #[arg(long = "pipeline", value_name = "NAME")]
+    pub pipelines: Vec<String>,
+    /// A value that it may ask for, as region=eu; again for further values or dimensions. [default: all groups]
+    #[arg(long = "where", value_name = "DIMENSION=VALUE", value_parser = name_and_value)]
+    pub groups: Vec<(String, String)>,
+    /// Questions a second. [default: what the service says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit_per_second: Option<u32>,
+    /// It ends after this time, as 90d.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub expires: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub struct ListKeys {
+    /// The file of keys.
+    #[arg(long, value_name = "FILE", default_value = "keys.json")]
+    pub keys: PathBuf,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RevokeKey {
+    /// Its id or its name.
+    #[arg(value_name = "ID|NAME")]
+    pub key: String,
+    /// The file of keys.
+    #[arg(long, value_name = "FILE", default_value = "keys.json")]
+    pub keys: PathBuf,
 }
 
 /// What to work on, and what to fill into it.
@@ -108,6 +250,14 @@ pub struct Run {
     /// What to do where the record at a saved position was deleted by the topic's retention.
     #[arg(long, value_enum, default_value_t = Missing::Fail, value_name = "WHAT")]
     pub missing_offsets: Missing,
+    /// Answer questions about this run over REST while it runs, and after its input has ended until you stop it.
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
+    pub serve: Option<SocketAddr>,
+    /// Keep the answers that are served in this file. [default: in memory]
+    #[arg(long, value_name = "FILE", requires = "serve")]
+    pub answers: Option<PathBuf>,
+    #[command(flatten)]
+    pub how: Listen,
     /// How to print the rows of a bare SELECT.
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,

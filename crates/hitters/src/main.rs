@@ -15,15 +15,19 @@ mod explain;
 mod failure;
 mod generate;
 mod inspect;
+mod keys;
 mod load;
 mod orders;
 mod output;
 mod progress;
+mod query;
 mod replay;
 mod report;
 mod run;
+mod serve;
 mod show;
 mod state;
+mod tap;
 mod topics;
 mod udf;
 mod wall_clock;
@@ -62,6 +66,9 @@ fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
         }
         Command::Topics(arguments) => topics::run(arguments, files),
         Command::Generate(arguments) => generate::run(arguments, cli.quiet),
+        Command::Serve(arguments) => serve::run(arguments, cli.quiet),
+        Command::Query(arguments) => query::run(arguments),
+        Command::Keys(arguments) => keys::run(arguments),
         Command::Sketch(Sketch::Inspect(arguments)) => inspect::run(arguments),
         Command::Udf(Udf::Bundle(arguments)) => udf::bundle(arguments, cli.quiet),
         Command::Status(arguments) => orders::status(arguments, files),

@@ -3,7 +3,7 @@
 //! A version has keys of its own in Redis and state of its own, so that two of them do not touch each other. Readers follow
 //! `hh:<pipeline>:active`, which changes in one step when the new version has read its log to the end.
 
-use crate::cli::{Format, Missing, Replay, Run};
+use crate::cli::{Format, Listen, Missing, Replay, Run};
 use crate::cluster;
 use crate::engine;
 use crate::failure::Failure;
@@ -100,6 +100,9 @@ pub fn replay(arguments: &Replay, quiet: bool, files: &mut Files) -> Result<(), 
         dead_letter: None,
         state: None,
         missing_offsets: Missing::Fail,
+        serve: None,
+        answers: None,
+        how: Listen::default(),
         format: Format::Json,
         json: arguments.json,
     };

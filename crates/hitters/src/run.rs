@@ -8,6 +8,7 @@ use crate::load;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::replay::{self, Switch};
+use crate::serve::{self, Serving};
 use crate::show::{self, thousands};
 use crate::state::State;
 use crate::wall_clock::{self, WallClock};
@@ -16,6 +17,7 @@ use hitters_connectors::{DeadLetter, Factory, MissingOffsets, Print, PrintFormat
 use hitters_dataflow::{Job, JobOptions, Metrics, Summary};
 use hitters_pipeline::{Files, Pipeline};
 use hitters_planner::plan::Plan;
+use hitters_results::EmbeddedStore;
 use serde_json::{Value, json};
 use std::io::{Write, stderr};
 use std::process::exit;
@@ -39,7 +41,24 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
             "--limit bounds the rows that a SELECT prints, and there is none; --records bounds what is read".into(),
         ));
     }
-    rounds(Session::new(arguments, &pipeline, quiet, None)?, plan)
+    let mut session = Session::new(arguments, &pipeline, quiet, None)?;
+    let Some(listen) = arguments.serve else {
+        return rounds(session, plan);
+    };
+    let store = serve::store(arguments.answers.as_deref())?;
+    let serving = Serving::start(listen, &arguments.how, vec![Arc::new(store.clone())], session.signalled.clone(), quiet)?;
+    session.served = Some(store);
+    let signalled = session.signalled.clone();
+    let done = rounds(session, plan);
+    if done.is_ok() && !signalled.load(Relaxed) && !quiet {
+        let _ = writeln!(stderr(), "{}: the input has ended; answering until you stop it", pipeline.name);
+    }
+    if done.is_err() {
+        // What has failed is not hidden behind a service that goes on.
+        signalled.store(true, Relaxed);
+    }
+    let served = serving.join();
+    done.and(served)
 }
 
 /// Runs a plan; again and again, each time from a checkpoint, if other workers or further partitions want it.
@@ -74,6 +93,8 @@ pub struct Session<'a> {
     scaled: Option<Order>,
     /// For a replay.
     switch: Option<Switch>,
+    /// Where answers go that are served while it runs.
+    served: Option<EmbeddedStore>,
 }
 
 impl<'a> Session<'a> {
@@ -95,6 +116,7 @@ impl<'a> Session<'a> {
             again: false,
             scaled: None,
             switch,
+            served: None,
         })
     }
 
@@ -138,7 +160,8 @@ impl<'a> Session<'a> {
             arguments.format,
             self.output.clone(),
             arguments.limit,
-        );
+        )
+        .served(&pipeline.name, pipeline.version, self.served.clone());
         let job = Job::start(plan, &*factory, &watch, self.options.clone(), checkpoints);
         let job = job.map_err(|error| self.failed(&error))?;
         let metrics = job.metrics().clone();

@@ -4,6 +4,7 @@ use crate::answers::{Recent, Shape};
 use crate::cli::Format;
 use crate::csv::CsvSink;
 use crate::output::Output;
+use crate::tap::Tap;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use hitters_connectors::Factory;
@@ -11,6 +12,7 @@ use hitters_dataflow::Error;
 use hitters_dataflow::sink::{Checkpoint, Sink, SinkFactory};
 use hitters_pipeline::Show;
 use hitters_planner::table::Table;
+use hitters_results::EmbeddedStore;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +29,8 @@ pub struct Watch<'a> {
     limit: Arc<AtomicU64>,
     reached: Arc<AtomicBool>,
     tables: Mutex<Vec<Arc<Watched>>>,
+    /// Answers that are served while the run goes on: the name of the pipeline, its version, where they go.
+    served: Option<(String, u64, EmbeddedStore)>,
 }
 
 /// What is known of one sink.
@@ -54,7 +58,15 @@ impl<'a> Watch<'a> {
             limit,
             reached: Arc::default(),
             tables: Mutex::default(),
+            served: None,
         }
+    }
+
+    /// Answers go here too.
+    #[must_use]
+    pub fn served(mut self, pipeline: &str, version: u64, store: Option<EmbeddedStore>) -> Self {
+        self.served = store.map(|store| (pipeline.to_owned(), version, store));
+        self
     }
 
     /// True when as many rows were printed as were asked for.
@@ -102,7 +114,15 @@ impl SinkFactory for Watch<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .push(watched.clone());
         let limit = table.is_none().then(|| (self.limit.clone(), self.reached.clone()));
-        Ok(Box::new(WatchedSink { inner, watched, limit }))
+        let tap = self.served.as_ref().zip(table).and_then(|((pipeline, version, store), table)| {
+            Tap::new((pipeline, *version), &table.name, &schema, store.clone())
+        });
+        Ok(Box::new(WatchedSink {
+            inner,
+            watched,
+            limit,
+            tap,
+        }))
     }
 }
 
@@ -124,6 +144,7 @@ struct WatchedSink {
     watched: Arc<Watched>,
     /// Shared by all SELECTs of a run. They run on one thread, so that reading and then writing it is no race.
     limit: Option<(Arc<AtomicU64>, Arc<AtomicBool>)>,
+    tap: Option<Tap>,
 }
 
 impl Sink for WatchedSink {
@@ -147,11 +168,15 @@ impl Sink for WatchedSink {
         if let Some(recent) = &self.watched.recent {
             recent.lock().unwrap_or_else(PoisonError::into_inner).take(&cut)?;
         }
+        if let Some(tap) = &mut self.tap {
+            tap.take(&cut)?;
+        }
         self.inner.write(&cut)
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.inner.flush()
+        self.inner.flush()?;
+        self.tap.as_mut().map_or(Ok(()), Tap::flush)
     }
 
     fn prepare(&mut self) -> Result<Option<Vec<u8>>, Error> {
@@ -171,6 +196,7 @@ impl Sink for WatchedSink {
     }
 
     fn close(&mut self) -> Result<(), Error> {
-        self.inner.close()
+        self.inner.close()?;
+        self.tap.as_mut().map_or(Ok(()), Tap::flush)
     }
 }

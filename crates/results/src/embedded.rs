@@ -44,6 +44,18 @@ impl EmbeddedStore {
         })
     }
 
+    /// In memory: gone with the process.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = Database::builder().create_with_backend(backend).map_err(away)?;
+        Ok(Self {
+            database: Arc::new(database),
+        })
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
@@ -165,7 +177,10 @@ fn write(database: &Database, rows: &[Row]) -> Result<(), StoreError> {
                 newest.insert(group.0.as_slice(), row.to_json().as_bytes()).map_err(away)?;
             }
             let key = group.time(row.width()).time(row.start);
-            all.insert(key.0.as_slice(), row.sketch.as_deref().unwrap_or_default()).map_err(away)?;
+            // A table without sketches must not take those away that another table of the pipeline wrote.
+            if row.sketch.is_some() || all.get(key.0.as_slice()).map_err(away)?.is_none() {
+                all.insert(key.0.as_slice(), row.sketch.as_deref().unwrap_or_default()).map_err(away)?;
+            }
             let window = Key::of(&scope).text(&row.set).time(row.width()).time(row.start);
             windows.insert(window.0.as_slice(), ()).map_err(away)?;
             let end = latest.entry((scope, row.set.clone(), row.width())).or_insert(row.end);

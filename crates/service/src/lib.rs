@@ -27,6 +27,8 @@ mod tls;
 pub mod types;
 
 pub use access::{Access, Key, KeyFile, KeyFileError};
+#[cfg(feature = "jwt")]
+pub use jwt::JwtOptions;
 pub use service::{Options, Service, ServiceError, Tls};
 
 /// The OpenAPI 3.1 document.
