@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hitters-arroyo", &["hitters-pipeline"]),
     ("hitters-plugin", &[]),
     ("hitters-plugins", &["hitters-functions"]),
-    ("hitters-service", &["hitters-functions", "hitters-results"]),
+    ("hitters-service", &["hitters-results", "hitters-sketch"]),
     (
         "hitters",
         &[
@@ -64,6 +64,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["arrow", "datafusion", "tokio", "rdkafka", "redis"],
     ),
     ("hitters-results", &["datafusion", "rdkafka"]),
+    ("hitters-service", &["arrow", "datafusion", "rdkafka"]),
     ("hitters-storage", &["arrow", "datafusion"]),
 ];
 

@@ -18,7 +18,10 @@ pub fn run(arguments: &Keys) -> Result<(), Failure> {
             let revoked = KeyFile::new(&arguments.keys).revoke(&arguments.key).map_err(failed)?;
             if revoked == 0 {
                 let path = arguments.keys.display();
-                return Err(Failure::Usage(format!("{path} has no key '{}'; `hitters keys list` shows them", arguments.key)));
+                return Err(Failure::Usage(format!(
+                    "{path} has no key '{}'; `hitters keys list` shows them",
+                    arguments.key
+                )));
             }
             writeln!(stderr(), "revoked: {revoked}")?;
             Ok(())
@@ -49,7 +52,10 @@ fn add(arguments: &AddKey) -> Result<(), Failure> {
     let expires = arguments.expires.map(|time| (now + time).as_secs());
     let key = KeyFile::new(&arguments.keys).add(access, expires).map_err(failed)?;
     writeln!(stdout(), "{key}")?;
-    writeln!(stderr(), "this is the only time that the key is shown; send it as Authorization: Bearer ...")?;
+    writeln!(
+        stderr(),
+        "this is the only time that the key is shown; send it as Authorization: Bearer ..."
+    )?;
     Ok(())
 }
 
@@ -69,17 +75,36 @@ fn list(arguments: &ListKeys) -> Result<(), Failure> {
     table.load_preset(comfy_table::presets::NOTHING);
     table.set_header(["id", "name", "pipelines", "groups", "a second", "expires"]);
     for key in &keys {
-        let groups = key.access.groups.iter().map(|(name, values)| format!("{name}={}", values.join(",")));
+        let groups = key
+            .access
+            .groups
+            .iter()
+            .map(|(name, values)| format!("{name}={}", values.join(",")));
         let groups: Vec<String> = groups.collect();
         table.add_row([
             key.id.clone(),
             key.access.name.clone(),
             key.access.pipelines.join(", "),
-            if groups.is_empty() { "all".into() } else { groups.join(" ") },
-            key.access.limit_per_second.map_or("default".into(), |limit| limit.to_string()),
+            if groups.is_empty() {
+                "all".into()
+            } else {
+                groups.join(" ")
+            },
+            key.access
+                .limit_per_second
+                .map_or("default".into(), |limit| limit.to_string()),
             key.expires.map_or("never".into(), |at| {
-                let left = at.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-                if left == 0 { "expired".to_owned() } else { format!("in {} d", left.div_ceil(86_400)) }
+                let left = at.saturating_sub(
+                    SystemTime::now()
+                        .duration_since(UNIX_EPOCH)
+                        .unwrap_or_default()
+                        .as_secs(),
+                );
+                if left == 0 {
+                    "expired".to_owned()
+                } else {
+                    format!("in {} d", left.div_ceil(86_400))
+                }
             }),
         ]);
     }

@@ -25,15 +25,20 @@ pub fn run(arguments: &Query) -> Result<(), Failure> {
         Some(estimates) => (["", "item", "estimate", "lower", "upper", "share"], estimates),
         None => {
             let items = answer["items"].as_array();
-            let items = items.ok_or_else(|| Failure::Run("the service gave no items; is it of another version?".into()))?;
+            let items =
+                items.ok_or_else(|| Failure::Run("the service gave no items; is it of another version?".into()))?;
             (["rank", "item", "estimate", "lower", "upper", "share"], items)
         }
     };
     table.set_header(header);
     for row in rows {
         let item = row["item"].as_str().or(row["item_base64"].as_str()).unwrap_or_default();
-        let rank = row["rank"].as_u64().map(|rank| format!("{rank}{}", if row["certain"] == true { "" } else { "?" }));
-        let share = row["share"].as_f64().map_or("".into(), |share| format!("{:.2} %", share * 100.0));
+        let rank = row["rank"]
+            .as_u64()
+            .map(|rank| format!("{rank}{}", if row["certain"] == true { "" } else { "?" }));
+        let share = row["share"]
+            .as_f64()
+            .map_or("".into(), |share| format!("{:.2} %", share * 100.0));
         let counts = ["estimate", "lower", "upper"].map(|name| count(&row[name]));
         let [estimate, lower, upper] = counts;
         table.add_row([rank.unwrap_or_default(), item.to_owned(), estimate, lower, upper, share]);
@@ -41,7 +46,9 @@ pub fn run(arguments: &Query) -> Result<(), Failure> {
     if answer["other"].is_object() {
         let other = &answer["other"];
         let [estimate, lower, upper] = ["estimate", "lower", "upper"].map(|name| count(&other[name]));
-        let share = other["share"].as_f64().map_or("".into(), |share| format!("{:.2} %", share * 100.0));
+        let share = other["share"]
+            .as_f64()
+            .map_or("".into(), |share| format!("{:.2} %", share * 100.0));
         table.add_row([String::new(), "(all others)".into(), estimate, lower, upper, share]);
     }
     for column in [0, 2, 3, 4, 5] {
@@ -58,16 +65,27 @@ pub fn run(arguments: &Query) -> Result<(), Failure> {
 fn about(answer: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     let range = &answer["range"];
-    let mut line = format!("{} to {}, total {}", text(&range["from"]), text(&range["to"]), count(&answer["total"]));
+    let mut line = format!(
+        "{} to {}, total {}",
+        text(&range["from"]),
+        text(&range["to"]),
+        count(&answer["total"])
+    );
     if answer["exact"] == true {
         line.push_str(", exact");
     } else if !answer["max_missed"].is_null() {
-        line.push_str(&format!(", nothing else counts more than {}", count(&answer["max_missed"])));
+        line.push_str(&format!(
+            ", nothing else counts more than {}",
+            count(&answer["max_missed"])
+        ));
     }
     if range["complete"] == false {
         line.push_str("; a part of the range is unknown");
     }
-    line.push_str(&format!("; complete up to {}", text(&answer["freshness"]["complete_up_to"])));
+    line.push_str(&format!(
+        "; complete up to {}",
+        text(&answer["freshness"]["complete_up_to"])
+    ));
     line
 }
 
@@ -77,12 +95,17 @@ fn pipelines(answer: &Value) -> Result<(), Failure> {
     table.set_header(["pipeline", "version", "sets", "complete up to"]);
     for pipeline in answer["pipelines"].as_array().into_iter().flatten() {
         let sets = pipeline["sets"].as_array().into_iter().flatten();
-        let sets: Vec<String> = sets.filter_map(|set| Some(format!("{} ({})", set["set"].as_str()?, set["groups"]))).collect();
+        let sets: Vec<String> = sets
+            .filter_map(|set| Some(format!("{} ({})", set["set"].as_str()?, set["groups"])))
+            .collect();
         table.add_row([
             pipeline["pipeline"].as_str().unwrap_or_default().to_owned(),
             pipeline["version"].to_string(),
             sets.join(", "),
-            pipeline["freshness"]["complete_up_to"].as_str().unwrap_or_default().to_owned(),
+            pipeline["freshness"]["complete_up_to"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
         ]);
     }
     writeln!(stdout(), "{table}")?;
@@ -125,7 +148,11 @@ fn question(arguments: &Query) -> (String, Vec<(&'static str, String)>) {
         ("to", &arguments.to),
         ("tz", &arguments.tz),
     ];
-    pairs.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+    pairs.extend(
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?))),
+    );
     (format!("/v1/pipelines/{pipeline}/{what}"), pairs)
 }
 
@@ -145,16 +172,23 @@ fn ask(arguments: &Query, path: &str, pairs: &[(&'static str, String)]) -> Resul
     }
     let asked = request.call();
     let mut response = asked.map_err(|error| {
-        Failure::Run(format!("no service answers at {url}: {error}; start one with `hitters serve` or `hitters run --serve`"))
+        Failure::Run(format!(
+            "no service answers at {url}: {error}; start one with `hitters serve` or `hitters run --serve`"
+        ))
     })?;
     let status = response.status().as_u16();
     let body = response.body_mut().read_to_string();
     let body = body.map_err(|error| Failure::Run(format!("the answer of {url} broke off: {error}")))?;
-    let value: Value = serde_json::from_str(&body).map_err(|_| Failure::Run(format!("{url} is no service of Hitters: status {status}")))?;
+    let value: Value = serde_json::from_str(&body)
+        .map_err(|_| Failure::Run(format!("{url} is no service of Hitters: status {status}")))?;
     if status == 200 {
         return Ok(value);
     }
     let detail = value["detail"].as_str().unwrap_or("it does not say why").to_owned();
     // What can be mended on the command line is a fault of the command line.
-    Err(if status < 500 { Failure::Usage(detail) } else { Failure::Run(detail) })
+    Err(if status < 500 {
+        Failure::Usage(detail)
+    } else {
+        Failure::Run(detail)
+    })
 }

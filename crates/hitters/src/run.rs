@@ -46,12 +46,22 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
         return rounds(session, plan);
     };
     let store = serve::store(arguments.answers.as_deref())?;
-    let serving = Serving::start(listen, &arguments.how, vec![Arc::new(store.clone())], session.signalled.clone(), quiet)?;
+    let serving = Serving::start(
+        listen,
+        &arguments.how,
+        vec![Arc::new(store.clone())],
+        session.signalled.clone(),
+        quiet,
+    )?;
     session.served = Some(store);
     let signalled = session.signalled.clone();
     let done = rounds(session, plan);
     if done.is_ok() && !signalled.load(Relaxed) && !quiet {
-        let _ = writeln!(stderr(), "{}: the input has ended; answering until you stop it", pipeline.name);
+        let _ = writeln!(
+            stderr(),
+            "{}: the input has ended; answering until you stop it",
+            pipeline.name
+        );
     }
     if done.is_err() {
         // What has failed is not hidden behind a service that goes on.

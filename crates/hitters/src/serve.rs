@@ -19,7 +19,9 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn run(arguments: &Serve, quiet: bool) -> Result<(), Failure> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     if let Some(url) = &arguments.redis {
-        stores.push(Arc::new(RedisStore::new(url).map_err(|error| Failure::Usage(error.to_string()))?));
+        stores.push(Arc::new(
+            RedisStore::new(url).map_err(|error| Failure::Usage(error.to_string()))?,
+        ));
     }
     if let Some(path) = &arguments.embedded {
         stores.push(Arc::new(EmbeddedStore::open(path).map_err(|error| away(&error))?));
@@ -91,7 +93,9 @@ impl Serving {
     pub fn join(self) -> Result<(), Failure> {
         match self.thread.join() {
             Ok(done) => done.map_err(|error| Failure::Run(error.to_string())),
-            Err(_) => Err(Failure::Run("the service has ended with a fault of its own; please report it".into())),
+            Err(_) => Err(Failure::Run(
+                "the service has ended with a fault of its own; please report it".into(),
+            )),
         }
     }
 }

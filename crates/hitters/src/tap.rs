@@ -1,17 +1,29 @@
 //! Takes the answers out of the rows of a sink, for the service of the same process.
 //!
-//! Rows with the columns of a sink table (`pipeline, version, set, group_key, window_start, window_end`) are taken as they are. In
-//! other tables with an answer and a window every further column is a dimension; they are served as `pipeline.table`.
+//! Rows with the columns of a sink table (`pipeline, version, set, group_key, window_start, window_end`) are taken as they are, in
+//! other tables with an answer and a window every further column is a dimension. The tables in Redis and Kafka hold the same
+//! answers in several places and are served under the pipeline's name; each other table has its own, and is served as
+//! `pipeline.table`.
 
 use arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use hitters_dataflow::Error;
+use hitters_planner::table::Table;
 use hitters_results::{Answer, EmbeddedStore, Row, group};
 
 /// Columns that are no dimensions.
 const OTHERS: [&str; 10] = [
-    "pipeline", "version", "set", "group_key", "window_start", "window_end", "window", "answer", "sketch", "field",
+    "pipeline",
+    "version",
+    "set",
+    "group_key",
+    "window_start",
+    "window_end",
+    "window",
+    "answer",
+    "sketch",
+    "field",
 ];
 
 /// One sink.
@@ -27,7 +39,7 @@ pub struct Tap {
 
 impl Tap {
     /// `None` if these are no rows of answers.
-    pub fn new((pipeline, version): (&str, u64), table: &str, schema: &Schema, store: EmbeddedStore) -> Option<Self> {
+    pub fn new((pipeline, version): (&str, u64), table: &Table, schema: &Schema, store: EmbeddedStore) -> Option<Self> {
         let has = |name: &str| schema.index_of(name).is_ok();
         if !["answer", "window_start", "window_end"].into_iter().all(has) {
             return None;
@@ -37,9 +49,15 @@ impl Tap {
             let names = schema.fields().iter().map(|field| field.name());
             names.filter(|name| !OTHERS.contains(&name.as_str())).cloned().collect()
         };
+        let name = table.name.clone();
+        let shared = standard && matches!(table.spec.connector(), "redis" | "kafka");
         Some(Self {
-            table: table.to_owned(),
-            pipeline: if standard { pipeline.to_owned() } else { format!("{pipeline}.{table}") },
+            pipeline: if shared {
+                pipeline.to_owned()
+            } else {
+                format!("{pipeline}.{name}")
+            },
+            table: name,
             version,
             dimensions: (!standard).then(dimensions),
             store,
@@ -63,7 +81,12 @@ impl Tap {
             None => None,
         };
         let dimensions: Option<Vec<(&String, Option<StringArray>)>> = match &self.dimensions {
-            Some(names) => Some(names.iter().map(|name| Ok((name, text(name)?))).collect::<Result<_, Error>>()?),
+            Some(names) => Some(
+                names
+                    .iter()
+                    .map(|name| Ok((name, text(name)?)))
+                    .collect::<Result<_, Error>>()?,
+            ),
             None => None,
         };
         for row in 0..batch.num_rows() {
@@ -77,7 +100,11 @@ impl Tap {
                     let names: Vec<&str> = dimensions.iter().map(|(name, _)| name.as_str()).collect();
                     let values = dimensions.iter().map(|(name, column)| ((*name).clone(), value(column)));
                     let values: Vec<_> = values.collect();
-                    let set = if names.is_empty() { group::ALL.to_owned() } else { names.join(",") };
+                    let set = if names.is_empty() {
+                        group::ALL.to_owned()
+                    } else {
+                        names.join(",")
+                    };
                     (set, group::key(&values))
                 }
             };
@@ -106,12 +133,16 @@ impl Tap {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.waiting);
-        self.store.write_now(&rows).map_err(|error| self.failed(&error.to_string()))
+        self.store
+            .write_now(&rows)
+            .map_err(|error| self.failed(&error.to_string()))
     }
 
     /// Milliseconds since the epoch, of timestamps or of such numbers.
     fn times(&self, batch: &RecordBatch, name: &str) -> Result<Int64Array, Error> {
-        let column = batch.column_by_name(name).ok_or_else(|| self.failed("a column of the window is gone"))?;
+        let column = batch
+            .column_by_name(name)
+            .ok_or_else(|| self.failed("a column of the window is gone"))?;
         let column = match column.data_type() {
             DataType::Timestamp(_, _) => cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?,
             _ => column.clone(),

@@ -114,9 +114,13 @@ impl SinkFactory for Watch<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .push(watched.clone());
         let limit = table.is_none().then(|| (self.limit.clone(), self.reached.clone()));
-        let tap = self.served.as_ref().zip(table).and_then(|((pipeline, version, store), table)| {
-            Tap::new((pipeline, *version), &table.name, &schema, store.clone())
-        });
+        let tap = self
+            .served
+            .as_ref()
+            .zip(table)
+            .and_then(|((pipeline, version, store), table)| {
+                Tap::new((pipeline, *version), table, &schema, store.clone())
+            });
         Ok(Box::new(WatchedSink {
             inner,
             watched,

@@ -30,10 +30,14 @@ pub enum AskError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The rows have no sketches.
-    #[error("the pipeline writes no sketches, so that only its newest window can be asked for; add a column sketch BYTEA to its sink table")]
+    #[error(
+        "the pipeline writes no sketches, so that only its newest window can be asked for; add a column sketch BYTEA to its sink table"
+    )]
     NoSketches,
     /// Too much to read.
-    #[error("the question reads {panes} windows, and {most} is the most; ask for a shorter range, fewer groups, or let longer windows be kept")]
+    #[error(
+        "the question reads {panes} windows, and {most} is the most; ask for a shorter range, fewer groups, or let longer windows be kept"
+    )]
     TooMany {
         /// Windows.
         panes: usize,
@@ -251,7 +255,13 @@ impl Answers {
     ///
     /// # Errors
     /// If no store can be asked, the rows have no sketches, or there are too many of them.
-    pub async fn merge(&self, edge: &Edge, set: &str, groups: &[String], parts: &[Asked]) -> Result<Vec<Merged>, AskError> {
+    pub async fn merge(
+        &self,
+        edge: &Edge,
+        set: &str,
+        groups: &[String],
+        parts: &[Asked],
+    ) -> Result<Vec<Merged>, AskError> {
         let mut away: Vec<&'static str> = edge.missing.clone();
         loop {
             match self.try_merge(edge, set, groups, parts, &away).await {
@@ -272,8 +282,15 @@ impl Answers {
     ) -> Result<Vec<Merged>, AskError> {
         let mut tiers = edge.tiers_of(set);
         tiers.retain(|(store, _)| !away.contains(&self.stores[*store].name()));
-        let covers: Vec<Cover> = parts.iter().map(|(from, to)| self.cover(edge, set, &tiers, *from, *to)).collect();
-        let panes = covers.iter().map(Cover::windows).sum::<usize>().saturating_mul(groups.len());
+        let covers: Vec<Cover> = parts
+            .iter()
+            .map(|(from, to)| self.cover(edge, set, &tiers, *from, *to))
+            .collect();
+        let panes = covers
+            .iter()
+            .map(Cover::windows)
+            .sum::<usize>()
+            .saturating_mul(groups.len());
         if panes > MOST_PANES {
             return Err(AskError::TooMany {
                 panes,
@@ -297,11 +314,15 @@ impl Answers {
         for (part, cover) in covers.iter().enumerate() {
             for piece in &cover.pieces {
                 if piece.store != store {
-                    merged = self.read(edge, set, store, std::mem::take(&mut waiting), merged).await?;
+                    merged = self
+                        .read(edge, set, store, std::mem::take(&mut waiting), merged)
+                        .await?;
                     (store, windows) = (piece.store, 0);
                 }
                 // Time before groups: in pieces of a length that fits one call.
-                let step = piece.width.saturating_mul(i64::try_from(CHUNK.div_ceil(groups.len().max(1))).unwrap_or(1));
+                let step = piece
+                    .width
+                    .saturating_mul(i64::try_from(CHUNK.div_ceil(groups.len().max(1))).unwrap_or(1));
                 let mut from = piece.from;
                 while from < piece.to {
                     let to = piece.to.min(from.saturating_add(step));
@@ -315,7 +336,9 @@ impl Answers {
                         windows += span.windows();
                         waiting.push((part, span));
                         if windows >= CHUNK {
-                            merged = self.read(edge, set, store, std::mem::take(&mut waiting), merged).await?;
+                            merged = self
+                                .read(edge, set, store, std::mem::take(&mut waiting), merged)
+                                .await?;
                             windows = 0;
                         }
                     }
@@ -394,7 +417,9 @@ fn add(merged: &mut Merged, pane: &Pane, store: &'static str) -> Result<(), AskE
 /// The newest row says up to when the windows of its width are known: those without a row since the last one are empty.
 fn extended(mut tier: Tier, newest: &[Row]) -> Tier {
     let end = newest.iter().map(|row| row.end).max().unwrap_or(i64::MIN);
-    let own = newest.iter().any(|row| row.set == tier.set && row.width() == tier.width);
+    let own = newest
+        .iter()
+        .any(|row| row.set == tier.set && row.width() == tier.width);
     if own {
         tier.to = tier.to.max(end.div_euclid(tier.width) * tier.width);
     }

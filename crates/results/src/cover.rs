@@ -57,9 +57,8 @@ pub fn cover(tiers: &[(usize, Tier)], from: i64, to: i64) -> Cover {
     let mut cover = Cover::default();
     let mut at = from;
     while at < to {
-        let fits = |tier: &Tier| {
-            at.rem_euclid(tier.width) == 0 && tier.from <= at && at + tier.width <= tier.to.min(to)
-        };
+        let fits =
+            |tier: &Tier| at.rem_euclid(tier.width) == 0 && tier.from <= at && at + tier.width <= tier.to.min(to);
         let fitting = tiers.iter().filter(|(_, tier)| fits(tier));
         let best = fitting.min_by_key(|(store, tier)| (-tier.width, *store));
         let Some((store, tier)) = best else {
@@ -124,7 +123,10 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_a_gap_and_never_empty() {
-        let tiers = [tier(0, MINUTE, 10 * MINUTE, 20 * MINUTE), tier(1, HOUR, 2 * HOUR, 3 * HOUR)];
+        let tiers = [
+            tier(0, MINUTE, 10 * MINUTE, 20 * MINUTE),
+            tier(1, HOUR, 2 * HOUR, 3 * HOUR),
+        ];
         let cover = cover(&tiers, 0, 4 * HOUR);
         assert_eq!(
             cover.gaps,
@@ -136,7 +138,10 @@ mod tests {
     #[test]
     fn ranges_are_widened_to_windows_that_are_known() {
         let tiers = [tier(0, MINUTE, DAY, 2 * DAY), tier(1, HOUR, 0, 2 * DAY)];
-        assert_eq!(widen(&tiers, DAY + 90_500, DAY + 100_000), (DAY + MINUTE, DAY + 2 * MINUTE));
+        assert_eq!(
+            widen(&tiers, DAY + 90_500, DAY + 100_000),
+            (DAY + MINUTE, DAY + 2 * MINUTE)
+        );
         // Minutes are gone there.
         assert_eq!(widen(&tiers, 90_500, DAY + 1), (0, DAY + MINUTE));
         assert_eq!(widen(&[], 3, 5), (3, 5));

@@ -38,7 +38,10 @@ impl EmbeddedStore {
     /// # Errors
     /// If another process has it open, or it is no such file.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::builder().set_cache_size(64 << 20).create(path).map_err(away)?;
+        let database = Database::builder()
+            .set_cache_size(64 << 20)
+            .create(path)
+            .map_err(away)?;
         Ok(Self {
             database: Arc::new(database),
         })
@@ -92,7 +95,8 @@ impl Key {
 
     fn text(mut self, text: &str) -> Self {
         // Names are short; what is longer shares a prefix and stays distinct by the bytes.
-        self.0.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+        self.0
+            .extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.0.extend_from_slice(text.as_bytes());
         self
     }
@@ -174,12 +178,15 @@ fn write(database: &Database, rows: &[Row]) -> Result<(), StoreError> {
             };
             // Rolled-up rows have no answer of their own, and are never the newest news.
             if newer && row.answer.is_some() {
-                newest.insert(group.0.as_slice(), row.to_json().as_bytes()).map_err(away)?;
+                newest
+                    .insert(group.0.as_slice(), row.to_json().as_bytes())
+                    .map_err(away)?;
             }
             let key = group.time(row.width()).time(row.start);
             // A table without sketches must not take those away that another table of the pipeline wrote.
             if row.sketch.is_some() || all.get(key.0.as_slice()).map_err(away)?.is_none() {
-                all.insert(key.0.as_slice(), row.sketch.as_deref().unwrap_or_default()).map_err(away)?;
+                all.insert(key.0.as_slice(), row.sketch.as_deref().unwrap_or_default())
+                    .map_err(away)?;
             }
             let window = Key::of(&scope).text(&row.set).time(row.width()).time(row.start);
             windows.insert(window.0.as_slice(), ()).map_err(away)?;
@@ -192,7 +199,9 @@ fn write(database: &Database, rows: &[Row]) -> Result<(), StoreError> {
             let old: Vec<Vec<u8>> = {
                 let bound = tier.clone().time(limit);
                 let range = windows.range(tier.0.as_slice()..bound.0.as_slice()).map_err(away)?;
-                range.filter_map(|entry| entry.ok().map(|(key, _)| key.value().to_vec())).collect()
+                range
+                    .filter_map(|entry| entry.ok().map(|(key, _)| key.value().to_vec()))
+                    .collect()
             };
             if old.is_empty() {
                 continue;
@@ -202,13 +211,18 @@ fn write(database: &Database, rows: &[Row]) -> Result<(), StoreError> {
             }
             let set_key = Key::of(&scope).text(&set);
             let groups: Vec<Vec<u8>> = {
-                let range = newest.range(set_key.0.as_slice()..set_key.end().as_slice()).map_err(away)?;
-                range.filter_map(|entry| entry.ok().map(|(key, _)| key.value().to_vec())).collect()
+                let range = newest
+                    .range(set_key.0.as_slice()..set_key.end().as_slice())
+                    .map_err(away)?;
+                range
+                    .filter_map(|entry| entry.ok().map(|(key, _)| key.value().to_vec()))
+                    .collect()
             };
             for group in groups {
                 let tier = Key(group).time(width);
                 let bound = tier.clone().time(limit);
-                all.retain_in(tier.0.as_slice()..bound.0.as_slice(), |_, _| false).map_err(away)?;
+                all.retain_in(tier.0.as_slice()..bound.0.as_slice(), |_, _| false)
+                    .map_err(away)?;
             }
         }
     }
@@ -264,8 +278,15 @@ fn newest(transaction: &ReadTransaction, scope: &Scope) -> Result<Vec<Row>, Stor
 fn active(transaction: &ReadTransaction, versions: impl Iterator<Item = Scope>) -> Result<Option<Scope>, StoreError> {
     let mut best: Option<(i64, Scope)> = None;
     for scope in versions {
-        let end = newest(transaction, &scope)?.iter().map(|row| row.end).max().unwrap_or(i64::MIN);
-        if best.as_ref().is_none_or(|best| (best.0, best.1.version) <= (end, scope.version)) {
+        let end = newest(transaction, &scope)?
+            .iter()
+            .map(|row| row.end)
+            .max()
+            .unwrap_or(i64::MIN);
+        if best
+            .as_ref()
+            .is_none_or(|best| (best.0, best.1.version) <= (end, scope.version))
+        {
             best = Some((end, scope));
         }
     }
@@ -283,7 +304,12 @@ impl Store for EmbeddedStore {
             let transaction = database.begin_read().map_err(away)?;
             let all = scopes(&transaction)?;
             let names: BTreeSet<&String> = all.iter().map(|scope| &scope.pipeline).collect();
-            let of = |name: &String| active(&transaction, all.iter().filter(|scope| scope.pipeline == *name).cloned());
+            let of = |name: &String| {
+                active(
+                    &transaction,
+                    all.iter().filter(|scope| scope.pipeline == *name).cloned(),
+                )
+            };
             let found: Result<Vec<_>, _> = names.into_iter().map(of).collect();
             Ok(found?.into_iter().flatten().collect())
         })
@@ -294,7 +320,9 @@ impl Store for EmbeddedStore {
         let pipeline = pipeline.to_owned();
         self.blocking(move |database| {
             let transaction = database.begin_read().map_err(away)?;
-            let versions = scopes(&transaction)?.into_iter().filter(|scope| scope.pipeline == pipeline);
+            let versions = scopes(&transaction)?
+                .into_iter()
+                .filter(|scope| scope.pipeline == pipeline);
             Ok(active(&transaction, versions)?.map(|scope| scope.version))
         })
         .await
@@ -302,7 +330,8 @@ impl Store for EmbeddedStore {
 
     async fn newest(&self, scope: &Scope) -> Result<Vec<Row>, StoreError> {
         let scope = scope.clone();
-        self.blocking(move |database| newest(&database.begin_read().map_err(away)?, &scope)).await
+        self.blocking(move |database| newest(&database.begin_read().map_err(away)?, &scope))
+            .await
     }
 
     async fn newest_of(&self, scope: &Scope, set: &str, group: &str) -> Result<Option<Row>, StoreError> {
@@ -343,7 +372,9 @@ impl Store for EmbeddedStore {
                 };
                 let tier = Key::of(&scope).text(&set).time(width);
                 let range = table.range(tier.0.as_slice()..tier.end().as_slice()).map_err(away)?;
-                let last = range.rev().find_map(|entry| Parts(&entry.ok()?.0.value()[tier.0.len()..]).time());
+                let last = range
+                    .rev()
+                    .find_map(|entry| Parts(&entry.ok()?.0.value()[tier.0.len()..]).time());
                 let last = last.unwrap_or(first).div_euclid(width) * width;
                 from = tier.end();
                 tiers.push(Tier {
@@ -397,4 +428,3 @@ impl Archive for EmbeddedStore {
         self.blocking(move |database| write(database, &rows)).await
     }
 }
-

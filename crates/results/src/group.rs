@@ -75,7 +75,9 @@ impl Filter {
         }
         let values = values(group);
         let has = |(name, wanted): (&String, &Option<String>)| {
-            values.iter().any(|(dimension, value)| dimension == name && value == wanted)
+            values
+                .iter()
+                .any(|(dimension, value)| dimension == name && value == wanted)
         };
         self.0.iter().all(has)
     }

@@ -13,9 +13,9 @@
 
 use crate::row::{Pane, Row};
 use crate::store::{Scope, Span, Store, StoreError, Tier};
-use async_trait::async_trait;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError};
+use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -89,7 +89,10 @@ impl RedisStore {
 
     async fn ask_all<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
         let mut connection = self.connection().await?;
-        pipeline.query_async(&mut connection).await.map_err(|error| away(&error))
+        pipeline
+            .query_async(&mut connection)
+            .await
+            .map_err(|error| away(&error))
     }
 
     /// The keys of a pattern.
@@ -97,7 +100,14 @@ impl RedisStore {
         let mut cursor = 0_u64;
         loop {
             let mut command = ::redis::cmd("SCAN");
-            command.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN).arg("TYPE").arg(kind);
+            command
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(pattern)
+                .arg("COUNT")
+                .arg(SCAN)
+                .arg("TYPE")
+                .arg(kind);
             let (next, keys): (u64, Vec<String>) = self.ask(&command).await?;
             keys.into_iter().for_each(&mut take);
             if next == 0 {
@@ -216,14 +226,19 @@ impl Store for RedisStore {
     }
 
     async fn active(&self, pipeline: &str) -> Result<Option<u64>, StoreError> {
-        let said: Option<u64> = self.ask(::redis::cmd("GET").arg(format!("hh:{pipeline}:active"))).await?;
+        let said: Option<u64> = self
+            .ask(::redis::cmd("GET").arg(format!("hh:{pipeline}:active")))
+            .await?;
         if said.is_some() {
             return Ok(said);
         }
         // Nobody has said one (an engine that does not): the highest version that has answers.
         let mut highest = None;
         // A name with a wildcard in it is none of a pipeline.
-        if pipeline.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+        if pipeline
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        {
             self.scan(&format!("hh:{pipeline}:v*:latest"), "hash", |key| {
                 let version = key.strip_suffix(":latest").and_then(|key| key.rsplit_once(":v"));
                 highest = highest.max(version.and_then(|(_, version)| version.parse().ok()));

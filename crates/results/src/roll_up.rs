@@ -15,7 +15,9 @@ const LENGTHS: [i64; 3] = [60_000, 3_600_000, 86_400_000];
 
 /// The next length that windows of a width fill.
 fn next(width: i64) -> Option<i64> {
-    LENGTHS.into_iter().find(|length| *length > width && length % width == 0)
+    LENGTHS
+        .into_iter()
+        .find(|length| *length > width && length % width == 0)
 }
 
 /// What has to be made again.
@@ -77,7 +79,11 @@ impl RollUp {
             }
             let groups: Vec<String> = {
                 let newest = store.newest(scope).await?;
-                newest.into_iter().filter(|row| row.set == tier.set).map(|row| row.group).collect()
+                newest
+                    .into_iter()
+                    .filter(|row| row.set == tier.set)
+                    .map(|row| row.group)
+                    .collect()
             };
             for start in starts {
                 let mut rows = Vec::new();
@@ -112,7 +118,10 @@ pub async fn roll_up(
         from: start,
         to: start + length,
     };
-    let panes = store.read(scope, set, &[span]).await.map_err(|error: StoreError| AskError::Store(error))?;
+    let panes = store
+        .read(scope, set, &[span])
+        .await
+        .map_err(|error: StoreError| AskError::Store(error))?;
     let mut all: Option<TopK> = None;
     for (_, pane) in panes {
         // Rows without sketches cannot be rolled up, and questions over them say so.

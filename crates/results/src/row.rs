@@ -159,7 +159,10 @@ mod tests {
         let whole = Value::String(text(&Value::String(ANSWER.into()))).to_string();
         assert_eq!(nested, quoted);
         assert_eq!(nested, Row::parse(whole.as_bytes()).unwrap());
-        assert_eq!((nested.width(), nested.sketch.as_deref()), (60_000, Some([1, 2].as_slice())));
+        assert_eq!(
+            (nested.width(), nested.sketch.as_deref()),
+            (60_000, Some([1, 2].as_slice()))
+        );
         let pane = Pane::parse(whole.as_bytes()).unwrap();
         assert_eq!((pane.start, pane.sketch), (60_000, nested.sketch.clone()));
         let mut again = Row::parse(nested.to_json().as_bytes()).unwrap();

@@ -1,10 +1,10 @@
 //! The stores give equal answers, and these hold the exact counts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use base64::Engine;
 use hitters_results::{Answers, Archive, Edge, EmbeddedStore, Filter, Merged, RedisStore, RollUp, Row, Store, cover};
 use hitters_sketch::{ItemKind, Measure, TopK};
 use hitters_tests::services::Redis;
-use base64::Engine;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -72,12 +72,28 @@ fn to_redis(url: &str, rows: &[Row], quoted: bool) {
         }
         let base = format!("hh:{}:v{}", row.pipeline, row.version);
         let field = format!("{}:{}", row.set, row.group);
-        redis::cmd("HSET").arg(format!("{base}:latest")).arg(&field).arg(latest.to_string()).exec(&mut connection).unwrap();
-        latest["sketch"] = base64::prelude::BASE64_STANDARD.encode(row.sketch.as_ref().unwrap()).into();
+        redis::cmd("HSET")
+            .arg(format!("{base}:latest"))
+            .arg(&field)
+            .arg(latest.to_string())
+            .exec(&mut connection)
+            .unwrap();
+        latest["sketch"] = base64::prelude::BASE64_STANDARD
+            .encode(row.sketch.as_ref().unwrap())
+            .into();
         let key = format!("{base}:w:60:{}:{field}", row.start / 1000);
-        redis::cmd("SETEX").arg(key).arg(3600).arg(latest.to_string()).exec(&mut connection).unwrap();
+        redis::cmd("SETEX")
+            .arg(key)
+            .arg(3600)
+            .arg(latest.to_string())
+            .exec(&mut connection)
+            .unwrap();
     }
-    redis::cmd("SET").arg("hh:p:active").arg(3).exec(&mut connection).unwrap();
+    redis::cmd("SET")
+        .arg("hh:p:active")
+        .arg(3)
+        .exec(&mut connection)
+        .unwrap();
 }
 
 async fn edge(answers: &Answers) -> Edge {
@@ -97,12 +113,26 @@ fn question(random: &mut StdRng) -> (&'static str, Filter, Vec<(i64, i64)>) {
     let from = BEGIN + random.random_range(-10 * MINUTE..MINUTES * MINUTE);
     let to = from + random.random_range(1..90 * MINUTE);
     let middle = random.random_range(from..to);
-    let parts = if middle > from { vec![(from, middle), (middle, to)] } else { vec![(from, to)] };
+    let parts = if middle > from {
+        vec![(from, middle), (middle, to)]
+    } else {
+        vec![(from, to)]
+    };
     (set, Filter(filter.into_iter().collect()), parts)
 }
 
-async fn ask(answers: &Answers, edge: &Edge, set: &str, filter: &Filter, parts: &[(i64, i64)]) -> (Vec<(i64, i64)>, Vec<Merged>) {
-    let groups: Vec<String> = edge.groups(set, filter).iter().map(|newest| newest.row.group.clone()).collect();
+async fn ask(
+    answers: &Answers,
+    edge: &Edge,
+    set: &str,
+    filter: &Filter,
+    parts: &[(i64, i64)],
+) -> (Vec<(i64, i64)>, Vec<Merged>) {
+    let groups: Vec<String> = edge
+        .groups(set, filter)
+        .iter()
+        .map(|newest| newest.row.group.clone())
+        .collect();
     let tiers = edge.tiers_of(set);
     let mut at = i64::MIN;
     let mut whole = Vec::new();
@@ -117,12 +147,18 @@ async fn ask(answers: &Answers, edge: &Edge, set: &str, filter: &Filter, parts: 
 }
 
 fn described(merged: &[Merged]) -> Vec<(Option<Vec<u8>>, Vec<(i64, i64)>)> {
-    merged.iter().map(|merged| (merged.sketch.as_ref().map(TopK::to_bytes), merged.gaps.clone())).collect()
+    merged
+        .iter()
+        .map(|merged| (merged.sketch.as_ref().map(TopK::to_bytes), merged.gaps.clone()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stores_give_equal_answers_that_hold_the_exact_counts() {
-    let seed = std::env::var("HITTERS_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("HITTERS_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
     println!("HITTERS_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let (rows, truth) = stream(&mut random);
@@ -151,7 +187,11 @@ async fn stores_give_equal_answers_that_hold_the_exact_counts() {
         let (whole, merged) = ask(&stores[0], &edges[0], set, &filter, &parts).await;
         for (store, edge) in stores.iter().zip(&edges).skip(1) {
             let (other, same) = ask(store, edge, set, &filter, &parts).await;
-            assert_eq!((&other, described(&same)), (&whole, described(&merged)), "question {number}: {set} {filter:?} {parts:?}");
+            assert_eq!(
+                (&other, described(&same)),
+                (&whole, described(&merged)),
+                "question {number}: {set} {filter:?} {parts:?}"
+            );
         }
         for ((from, to), merged) in whole.iter().zip(&merged) {
             if !merged.gaps.is_empty() {
@@ -162,15 +202,28 @@ async fn stores_give_equal_answers_that_hold_the_exact_counts() {
             for ((start, group), items) in &truth {
                 let of_set = (set == "*") == (group == "*");
                 if of_set && (*from..*to).contains(start) && known(*start) && filter.takes(group) {
-                    items.iter().for_each(|(item, count)| *counts.entry(item).or_default() += count);
+                    items
+                        .iter()
+                        .for_each(|(item, count)| *counts.entry(item).or_default() += count);
                 }
             }
             let total: u64 = counts.values().sum();
-            assert_eq!(merged.sketch.as_ref().map_or(0, TopK::total), u128::from(total), "question {number}");
+            assert_eq!(
+                merged.sketch.as_ref().map_or(0, TopK::total),
+                u128::from(total),
+                "question {number}"
+            );
             for item in (0..200).map(|item| format!("i{item}")) {
                 let count = counts.get(item.as_str()).copied().unwrap_or(0);
-                let bounds = merged.sketch.as_ref().map(|sketch| sketch.estimate(item.as_bytes())).unwrap_or_default();
-                assert!(bounds.lower <= count && count <= bounds.upper, "question {number}: {item} {count} {bounds:?}");
+                let bounds = merged
+                    .sketch
+                    .as_ref()
+                    .map(|sketch| sketch.estimate(item.as_bytes()))
+                    .unwrap_or_default();
+                assert!(
+                    bounds.lower <= count && count <= bounds.upper,
+                    "question {number}: {item} {count} {bounds:?}"
+                );
             }
         }
     }
@@ -189,7 +242,10 @@ async fn rolled_up_hours_answer_as_their_minutes_do() {
         roll_up.run(&store).await.unwrap();
     }
     // The same hours again: nothing changes.
-    let before = store.tiers(&edge(&Answers::new(vec![Arc::new(store.clone())])).await.scope).await.unwrap();
+    let before = store
+        .tiers(&edge(&Answers::new(vec![Arc::new(store.clone())])).await.scope)
+        .await
+        .unwrap();
     roll_up.wrote(&rows);
     roll_up.run(&store).await.unwrap();
     let answers = Answers::new(vec![Arc::new(store.clone())]);

@@ -5,9 +5,9 @@
 //! takes constant time. The file is read again when it changes, so that a revoked key ends within a second.
 
 use crate::problem::Problem;
-use hitters_results::Filter;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hitters_results::Filter;
 use http::StatusCode;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
@@ -112,7 +112,9 @@ impl KeyFile {
             error,
         };
         let mut random = [0; 36];
-        OsRng.try_fill_bytes(&mut random).map_err(|error| io(std::io::Error::other(error.to_string())))?;
+        OsRng
+            .try_fill_bytes(&mut random)
+            .map_err(|error| io(std::io::Error::other(error.to_string())))?;
         let id: String = random[..4].iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!("hk_{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(&random[4..]));
         let mut keys = self.read()?;
@@ -218,10 +220,16 @@ impl Keys {
     /// If it is none, or has expired: 401, in the same words.
     pub fn check(&self, text: &str) -> Result<Access, Problem> {
         let keys = self.current();
-        let id = text.strip_prefix("hk_").and_then(|rest| rest.split_once('_')).map(|(id, _)| id);
+        let id = text
+            .strip_prefix("hk_")
+            .and_then(|rest| rest.split_once('_'))
+            .map(|(id, _)| id);
         let key = id.and_then(|id| keys.get(id));
         let expected = key.map(|key| key.sha256.as_str()).unwrap_or_default();
-        let same: bool = hex(&Sha256::digest(text.as_bytes())).as_bytes().ct_eq(expected.as_bytes()).into();
+        let same: bool = hex(&Sha256::digest(text.as_bytes()))
+            .as_bytes()
+            .ct_eq(expected.as_bytes())
+            .into();
         match key {
             Some(key) if same && key.expires.is_none_or(|expires| now() < expires) => Ok(key.access.clone()),
             _ => Err(wrong()),
@@ -239,7 +247,10 @@ fn changed(path: &Path) -> Option<SystemTime> {
 
 /// Seconds since the epoch.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -282,7 +293,8 @@ impl Access {
         for (dimension, values) in &self.groups {
             let asked = filter.0.get(dimension).and_then(Option::as_deref);
             if !asked.is_some_and(|value| values.iter().any(|allowed| allowed == value)) {
-                let detail = format!("the key is for some values of '{dimension}' only; say which in where={dimension}=...");
+                let detail =
+                    format!("the key is for some values of '{dimension}' only; say which in where={dimension}=...");
                 let problem = forbidden("not-your-groups", "the key is not for these groups", detail);
                 return Err(problem.of("where", json!({ dimension: values })));
             }
@@ -327,7 +339,10 @@ mod tests {
         }
         assert!(!std::fs::read_to_string(&path).unwrap().contains(secret));
         #[cfg(unix)]
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions()) & 0o777, 0o600);
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions()) & 0o777,
+            0o600
+        );
         assert_eq!(file.revoke("wall").unwrap(), 1);
         std::thread::sleep(LOOK);
         assert!(keys.check(&key).is_err());
@@ -340,9 +355,22 @@ mod tests {
         access.groups = [("region".to_owned(), vec!["eu".to_owned(), "uk".to_owned()])].into();
         let filter = |value: Option<&str>| Filter([("region".to_owned(), value.map(str::to_owned))].into());
         assert!(access.allows("shop", &filter(Some("eu"))).is_ok());
-        assert_eq!(access.allows("cdn", &filter(Some("eu"))).unwrap_err().kind, "not-your-pipeline");
-        for filter in [filter(Some("us")), filter(None), filter(Some("")), filter(Some("EU")), Filter::default()] {
-            assert_eq!(access.allows("shop", &filter).unwrap_err().kind, "not-your-groups", "{filter:?}");
+        assert_eq!(
+            access.allows("cdn", &filter(Some("eu"))).unwrap_err().kind,
+            "not-your-pipeline"
+        );
+        for filter in [
+            filter(Some("us")),
+            filter(None),
+            filter(Some("")),
+            filter(Some("EU")),
+            Filter::default(),
+        ] {
+            assert_eq!(
+                access.allows("shop", &filter).unwrap_err().kind,
+                "not-your-groups",
+                "{filter:?}"
+            );
         }
     }
 }

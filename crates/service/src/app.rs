@@ -89,7 +89,8 @@ impl Kept {
 impl App {
     /// Over these stores; answers may take `bytes` of memory.
     pub fn new(answers: Answers, keys: Option<Keys>, bytes: u64) -> Self {
-        let weigh = |key: &String, kept: &Arc<Kept>| u32::try_from(key.len() + kept.head.len() + 200).unwrap_or(u32::MAX);
+        let weigh =
+            |key: &String, kept: &Arc<Kept>| u32::try_from(key.len() + kept.head.len() + 200).unwrap_or(u32::MAX);
         Self {
             answers,
             keys,
@@ -101,7 +102,11 @@ impl App {
             audit: false,
             edges: Cache::builder().max_capacity(10_000).time_to_live(EDGE).build(),
             last: Mutex::default(),
-            kept: Cache::builder().max_capacity(bytes).weigher(weigh).expire_after(Lifetime).build(),
+            kept: Cache::builder()
+                .max_capacity(bytes)
+                .weigher(weigh)
+                .expire_after(Lifetime)
+                .build(),
             computing: Semaphore::new(COMPUTING),
         }
     }
@@ -124,10 +129,12 @@ impl App {
                 Ok(Some(edge)) => {
                     // With a store away, what it said last is still true: windows are only added.
                     let edge = Arc::new(match &last {
-                        Some((old, _)) if old.complete_up_to > edge.complete_up_to && !edge.missing.is_empty() => Edge {
-                            missing: edge.missing,
-                            ..(**old).clone()
-                        },
+                        Some((old, _)) if old.complete_up_to > edge.complete_up_to && !edge.missing.is_empty() => {
+                            Edge {
+                                missing: edge.missing,
+                                ..(**old).clone()
+                            }
+                        }
                         _ => edge,
                     });
                     self.last().insert(pipeline.to_owned(), (edge.clone(), Instant::now()));
@@ -159,13 +166,27 @@ impl App {
     }
 
     async fn no_pipeline(&self, pipeline: &str) -> Problem {
-        let known = self.answers.pipelines().await.map(|(scopes, _)| scopes).unwrap_or_default();
+        let known = self
+            .answers
+            .pipelines()
+            .await
+            .map(|(scopes, _)| scopes)
+            .unwrap_or_default();
         let names: Vec<String> = known.into_iter().map(|scope| scope.pipeline).collect();
         let detail = match names.is_empty() {
             true => format!("no store knows a pipeline '{pipeline}', nor any other yet"),
-            false => format!("no store knows a pipeline '{pipeline}'; those that they know are {}", names.join(", ")),
+            false => format!(
+                "no store knows a pipeline '{pipeline}'; those that they know are {}",
+                names.join(", ")
+            ),
         };
-        Problem::new(StatusCode::NOT_FOUND, "no-pipeline", "there is no such pipeline", detail).allowed(json!(names))
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no-pipeline",
+            "there is no such pipeline",
+            detail,
+        )
+        .allowed(json!(names))
     }
 
     /// Resolves a question.
@@ -190,15 +211,30 @@ impl App {
             computed.store(true, Relaxed);
             let busy = || {
                 let detail = "too many questions are being computed; ask again";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-busy", "the service is busy", detail).retry(1)
+                Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too-busy",
+                    "the service is busy",
+                    detail,
+                )
+                .retry(1)
             };
             let answer = async {
                 let _permit = self.computing.acquire().await.map_err(|_| busy())?;
                 compute::compute(&self.answers, resolved, wanted).await
             };
             let late = |_| {
-                let detail = format!("the answer took more than {} s; ask for a shorter range", self.timeout.as_secs());
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the answer took too long", detail).retry(1)
+                let detail = format!(
+                    "the answer took more than {} s; ask for a shorter range",
+                    self.timeout.as_secs()
+                );
+                Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "timeout",
+                    "the answer took too long",
+                    detail,
+                )
+                .retry(1)
             };
             let answer = tokio::time::timeout(self.timeout, answer).await.map_err(late)??;
             Ok(Arc::new(Kept::new(answer)))
@@ -210,8 +246,13 @@ impl App {
 
     /// How fresh a set is.
     pub fn freshness(&self, edge: &Edge, set: Option<&str>, zone: &TimeZone) -> Freshness {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let lag = i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(edge.complete_up_to);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
+        let lag = i64::try_from(now)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(edge.complete_up_to);
         let end = set.and_then(|set| edge.window(set)).map(|(_, end)| end);
         Freshness {
             complete_up_to: times::show(edge.complete_up_to, zone),

@@ -55,7 +55,10 @@ pub fn resolve(edge: Arc<Edge>, question: Question) -> Result<Resolved, Problem>
             let names: Vec<_> = question.filter.0.keys().cloned().collect();
             names.join(",")
         });
-        let detail = format!("no set of the pipeline has the dimensions '{wanted}'; its sets are {}", edge.sets().join("; "));
+        let detail = format!(
+            "no set of the pipeline has the dimensions '{wanted}'; its sets are {}",
+            edge.sets().join("; ")
+        );
         let problem = Problem::new(StatusCode::NOT_FOUND, "no-set", "there is no such set", detail);
         problem.allowed(json!(edge.sets()))
     };
@@ -94,12 +97,17 @@ pub fn resolve(edge: Arc<Edge>, question: Question) -> Result<Resolved, Problem>
 impl Resolved {
     /// What tells this question from others; equal ones have equal answers.
     pub fn key(&self, wanted: &Wanted) -> String {
-        let Resolved { edge, set, question, .. } = self;
+        let Resolved {
+            edge, set, question, ..
+        } = self;
         let scope = &edge.scope;
         let (name, version, filter) = (&scope.pipeline, scope.version, &question.filter.0);
         let zone = &question.zone_name;
         // The number of groups grows when a group is seen for the first time; then old answers lack it only where it was empty.
-        format!("{name} {version} {set} {filter:?} {} {} {zone} {wanted:?}", self.from, self.to)
+        format!(
+            "{name} {version} {set} {filter:?} {} {} {zone} {wanted:?}",
+            self.from, self.to
+        )
     }
 
     async fn merge(&self, answers: &Answers, parts: &[(i64, i64)]) -> Result<Vec<Merged>, AskError> {
@@ -155,7 +163,9 @@ impl Resolved {
     /// A window without rows, in the shape that the pipeline's answers have.
     fn empty(&self, k: u64) -> Answer {
         let any = self.edge.newest.iter().find_map(|newest| newest.row.answer.as_ref());
-        let (kind, capacity) = any.map_or((hitters_sketch::Measure::Count, 0), |answer| (answer.kind, answer.capacity));
+        let (kind, capacity) = any.map_or((hitters_sketch::Measure::Count, 0), |answer| {
+            (answer.kind, answer.capacity)
+        });
         Answer::empty(kind, k, capacity)
     }
 
@@ -280,7 +290,10 @@ fn as_row(resolved: &Resolved) -> Merged {
 
 fn of_row(row: &Answer, k: u64) -> Result<Answer, Problem> {
     if k > row.k {
-        let detail = format!("k = {k}, and the rows of the pipeline list {} items and have no sketch; ask for at most {}", row.k, row.k);
+        let detail = format!(
+            "k = {k}, and the rows of the pipeline list {} items and have no sketch; ask for at most {}",
+            row.k, row.k
+        );
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         let problem = Problem::new(status, "k-too-large", "k is above the capacity", detail);
         return Err(problem.of("k", json!({ "min": 1, "max": row.k })));
@@ -292,7 +305,9 @@ fn of_row(row: &Answer, k: u64) -> Result<Answer, Problem> {
 fn of_item(sketch: &TopK, item: &str) -> Bounds {
     let estimate = match sketch.kind() {
         ItemKind::Text => sketch.estimate(item.as_bytes()),
-        ItemKind::Int64 => item.parse().map_or(Estimate::default(), |item| sketch.estimate_i64(item)),
+        ItemKind::Int64 => item
+            .parse()
+            .map_or(Estimate::default(), |item| sketch.estimate_i64(item)),
         ItemKind::Bytes => {
             use base64::Engine;
             let bytes = base64::prelude::BASE64_STANDARD.decode(item);
@@ -307,7 +322,10 @@ async fn estimate(answers: &Answers, resolved: &Resolved, items: &[String]) -> R
     let nothing = merged.sketch.is_none() && !merged.gaps.is_empty();
     let total = merged.sketch.as_ref().map_or(0, TopK::total);
     let one = |item: &String| {
-        let bounds = merged.sketch.as_ref().map_or(Bounds::default(), |sketch| of_item(sketch, item));
+        let bounds = merged
+            .sketch
+            .as_ref()
+            .map_or(Bounds::default(), |sketch| of_item(sketch, item));
         let known = |count| (!nothing).then_some(Count(count));
         ItemEstimate {
             item: item.clone(),
@@ -348,8 +366,24 @@ impl OverTime {
 
 /// Steps that read well.
 const NICE: [i64; 18] = [
-    1_000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 10_800_000,
-    21_600_000, 43_200_000, DAY, 2 * DAY, 7 * DAY, 28 * DAY,
+    1_000,
+    10_000,
+    30_000,
+    60_000,
+    120_000,
+    300_000,
+    600_000,
+    900_000,
+    1_800_000,
+    3_600_000,
+    7_200_000,
+    10_800_000,
+    21_600_000,
+    43_200_000,
+    DAY,
+    2 * DAY,
+    7 * DAY,
+    28 * DAY,
 ];
 
 async fn over_time(
@@ -360,21 +394,40 @@ async fn over_time(
     step: Option<i64>,
 ) -> Result<OverTime, Problem> {
     let (from, to) = (resolved.from, resolved.to);
-    let least = resolved.edge.tiers_of(&resolved.set).iter().map(|(_, tier)| tier.width).min().unwrap_or(1);
+    let least = resolved
+        .edge
+        .tiers_of(&resolved.set)
+        .iter()
+        .map(|(_, tier)| tier.width)
+        .min()
+        .unwrap_or(1);
     let fits = |step: &i64| step % least == 0;
     let step = match step {
         Some(step) if fits(&step) => step,
         Some(step) => {
-            let detail = format!("step = {} s is no multiple of the windows of {} s", step / 1000, least / 1000);
-            return Err(Problem::parameter("step", detail, json!({ "multiple_of_seconds": least / 1000 })));
+            let detail = format!(
+                "step = {} s is no multiple of the windows of {} s",
+                step / 1000,
+                least / 1000
+            );
+            return Err(Problem::parameter(
+                "step",
+                detail,
+                json!({ "multiple_of_seconds": least / 1000 }),
+            ));
         }
         None => {
             let wanted = |step: &i64| *step >= (to - from).div_euclid(60);
-            NICE.into_iter().find(|step| fits(step) && wanted(step)).unwrap_or(least.max(DAY))
+            NICE.into_iter()
+                .find(|step| fits(step) && wanted(step))
+                .unwrap_or(least.max(DAY))
         }
     };
     let parts = times::steps(from, to, step, &resolved.question.zone, MOST_STEPS).ok_or_else(|| {
-        let detail = format!("the range has more than {MOST_STEPS} steps of {} s; ask for longer steps or a shorter range", step / 1000);
+        let detail = format!(
+            "the range has more than {MOST_STEPS} steps of {} s; ask for longer steps or a shorter range",
+            step / 1000
+        );
         Problem::parameter("step", detail, json!({ "most_steps": MOST_STEPS }))
     })?;
     let merged = resolved.merge(answers, &parts).await?;
@@ -383,10 +436,18 @@ async fn over_time(
     let items = match &whole.sketch {
         None => items.iter().map(|item| (item.clone(), None)).collect(),
         Some(sketch) => {
-            let k = if items.is_empty() { k } else { k.min(sketch.capacity() as u64) };
+            let k = if items.is_empty() {
+                k
+            } else {
+                k.min(sketch.capacity() as u64)
+            };
             let answer = resolved.answer(Some(sketch), k)?;
             match items {
-                [] => answer.items.iter().map(|line| (line.item.clone(), Some(line.rank))).collect(),
+                [] => answer
+                    .items
+                    .iter()
+                    .map(|line| (line.item.clone(), Some(line.rank)))
+                    .collect(),
                 items => items.iter().map(|item| (item.clone(), rank(&answer, item))).collect(),
             }
         }
@@ -440,7 +501,10 @@ fn series(resolved: &Resolved, over: OverTime) -> Result<Computed, Problem> {
         times: over.parts.iter().map(|(from, _)| *from).collect(),
         series: lines,
         other,
-        total: total.into_iter().map(|total| total.map(|total| Count(total.estimate))).collect(),
+        total: total
+            .into_iter()
+            .map(|total| total.map(|total| Count(total.estimate)))
+            .collect(),
     };
     done(&body, resolved.lasting(&over.whole))
 }
@@ -470,7 +534,10 @@ fn trends(resolved: &Resolved, over: &OverTime) -> Result<Computed, Problem> {
             slope_share: slope(shares.iter().copied()),
             share_first: shares.iter().flatten().next().copied(),
             share_last: shares.iter().flatten().next_back().copied(),
-            estimate: counts.iter().map(|count| count.map(|count| Count(count.estimate))).collect(),
+            estimate: counts
+                .iter()
+                .map(|count| count.map(|count| Count(count.estimate)))
+                .collect(),
             direction,
         }
     };
@@ -485,7 +552,10 @@ fn trends(resolved: &Resolved, over: &OverTime) -> Result<Computed, Problem> {
 
 /// Least squares over the known steps; `None` with fewer than two.
 fn slope(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let points: Vec<(f64, f64)> = values.enumerate().filter_map(|(at, value)| Some((at as f64, value?))).collect();
+    let points: Vec<(f64, f64)> = values
+        .enumerate()
+        .filter_map(|(at, value)| Some((at as f64, value?)))
+        .collect();
     let n = points.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
     let (x, y) = (mean(|point| point.0), mean(|point| point.1));
@@ -511,12 +581,26 @@ async fn compare(answers: &Answers, resolved: &Resolved, k: u64, against: Agains
         resolved.answer(before.sketch.as_ref(), k)?,
     );
     let rank = |answer: &Answer, item: &str| answer.items.iter().find(|line| line.item == item).map(|line| line.rank);
-    let of = |merged: &Merged, item: &str| merged.sketch.as_ref().map_or(Bounds::default(), |sketch| of_item(sketch, item));
-    let mut names: Vec<&str> = tops.0.items.iter().chain(&tops.1.items).map(|line| line.item.as_str()).collect();
+    let of = |merged: &Merged, item: &str| {
+        merged
+            .sketch
+            .as_ref()
+            .map_or(Bounds::default(), |sketch| of_item(sketch, item))
+    };
+    let mut names: Vec<&str> = tops
+        .0
+        .items
+        .iter()
+        .chain(&tops.1.items)
+        .map(|line| line.item.as_str())
+        .collect();
     names.sort_unstable();
     names.dedup();
     let minus = |a: u128, b: u128| {
-        let (a, b) = (i128::try_from(a).unwrap_or(i128::MAX), i128::try_from(b).unwrap_or(i128::MAX));
+        let (a, b) = (
+            i128::try_from(a).unwrap_or(i128::MAX),
+            i128::try_from(b).unwrap_or(i128::MAX),
+        );
         Change(a - b)
     };
     let mut items: Vec<Compared> = names
@@ -551,7 +635,8 @@ async fn compare(answers: &Answers, resolved: &Resolved, k: u64, against: Agains
         })
         .collect();
     items.sort_by_key(|item| std::cmp::Reverse(item.change.estimate.0.unsigned_abs()));
-    let known = |merged: &Merged, total: u128| (merged.sketch.is_some() || merged.gaps.is_empty()).then_some(Count(total));
+    let known =
+        |merged: &Merged, total: u128| (merged.sketch.is_some() || merged.gaps.is_empty()).then_some(Count(total));
     let mut all = now.clone();
     all.source.absorb(&before.source);
     let body = Compare {
@@ -565,7 +650,15 @@ async fn compare(answers: &Answers, resolved: &Resolved, k: u64, against: Agains
 }
 
 /// A page of groups, by key, with their newest windows.
-pub fn groups(edge: &Edge, set: &str, found: &[&Newest], top: u64, zone: &TimeZone, next: Option<String>, filter: &hitters_results::Filter) -> Groups {
+pub fn groups(
+    edge: &Edge,
+    set: &str,
+    found: &[&Newest],
+    top: u64,
+    zone: &TimeZone,
+    next: Option<String>,
+    filter: &hitters_results::Filter,
+) -> Groups {
     let one = |newest: &&Newest| {
         let row = &newest.row;
         let answer = row.answer.clone().map(|answer| answer.first(top));
@@ -615,7 +708,9 @@ pub fn pipeline(edge: &Edge, stores: &Answers, freshness: Freshness, zone: &Time
         version: edge.scope.version,
         sets: edge.sets().into_iter().map(set).collect(),
         window_seconds: newest.map_or(0.0, |newest| newest.row.width() as f64 / 1000.0),
-        k: newest.and_then(|newest| newest.row.answer.as_ref()).map_or(0, |answer| answer.k),
+        k: newest
+            .and_then(|newest| newest.row.answer.as_ref())
+            .map_or(0, |answer| answer.k),
         ranges: !edge.tiers.is_empty(),
         freshness,
     }

@@ -13,18 +13,31 @@ const LISTS: [&str; 4] = ["items", "estimates", "groups", "pipelines"];
 /// # Errors
 /// If the answer has no rows.
 pub fn csv(json: &str) -> Result<String, Problem> {
-    let problem = |why: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer cannot be written", why);
-    let value: Value = serde_json::from_str(json).map_err(|error| problem(error.to_string()))?;
-    let rows: Vec<Vec<(String, String)>> = if let Some(times) = value["times"].as_array().filter(|_| value["series"].is_array()) {
-        series(&value, times)
-    } else {
-        let list = LISTS.iter().find_map(|name| value[*name].as_array());
-        let list = list.ok_or_else(|| {
-            let detail = "this path has no rows; ask for application/json";
-            Problem::new(StatusCode::NOT_ACCEPTABLE, "format", "the format is not to be had", detail)
-        })?;
-        list.iter().map(flat).collect()
+    let problem = |why: String| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the answer cannot be written",
+            why,
+        )
     };
+    let value: Value = serde_json::from_str(json).map_err(|error| problem(error.to_string()))?;
+    let rows: Vec<Vec<(String, String)>> =
+        if let Some(times) = value["times"].as_array().filter(|_| value["series"].is_array()) {
+            series(&value, times)
+        } else {
+            let list = LISTS.iter().find_map(|name| value[*name].as_array());
+            let list = list.ok_or_else(|| {
+                let detail = "this path has no rows; ask for application/json";
+                Problem::new(
+                    StatusCode::NOT_ACCEPTABLE,
+                    "format",
+                    "the format is not to be had",
+                    detail,
+                )
+            })?;
+            list.iter().map(flat).collect()
+        };
     // Columns in the order in which they come first.
     let (mut columns, mut seen) = (Vec::new(), BTreeSet::new());
     for (name, _) in rows.iter().flatten() {
@@ -38,7 +51,11 @@ pub fn csv(json: &str) -> Result<String, Problem> {
         writer.write_record(&columns).map_err(failed)?;
     }
     for row in &rows {
-        let cell = |name: &String| row.iter().find(|(column, _)| column == name).map_or("", |(_, cell)| cell.as_str());
+        let cell = |name: &String| {
+            row.iter()
+                .find(|(column, _)| column == name)
+                .map_or("", |(_, cell)| cell.as_str())
+        };
         writer.write_record(columns.iter().map(cell)).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|error| problem(error.to_string()))?;
@@ -74,7 +91,11 @@ fn flat(value: &Value) -> Vec<(String, String)> {
     let mut cells = Vec::new();
     for (name, value) in value.as_object().into_iter().flatten() {
         match value {
-            Value::Object(_) => cells.extend(flat(value).into_iter().map(|(inner, cell)| (format!("{name}_{inner}"), cell))),
+            Value::Object(_) => cells.extend(
+                flat(value)
+                    .into_iter()
+                    .map(|(inner, cell)| (format!("{name}_{inner}"), cell)),
+            ),
             value => cells.push((name.clone(), cell(value))),
         }
     }
@@ -97,14 +118,21 @@ mod tests {
 
     #[test]
     fn items_are_rows_and_no_formula_gets_through() {
-        let json = r#"{"items":[{"rank":1,"item":"=1+1","now":{"lower":-3}},{"rank":2,"item":"a,\"b\"","share":null}]}"#;
+        let json =
+            r#"{"items":[{"rank":1,"item":"=1+1","now":{"lower":-3}},{"rank":2,"item":"a,\"b\"","share":null}]}"#;
         let text = csv(json).unwrap();
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().unwrap().clone();
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         let cell = |row: usize, name: &str| &rows[row][header.iter().position(|column| column == name).unwrap()];
-        assert_eq!((cell(0, "item"), cell(0, "now_lower"), cell(0, "share")), ("'=1+1", "-3", ""));
-        assert_eq!((cell(1, "item"), cell(1, "now_lower"), cell(1, "rank")), ("a,\"b\"", "", "2"));
+        assert_eq!(
+            (cell(0, "item"), cell(0, "now_lower"), cell(0, "share")),
+            ("'=1+1", "-3", "")
+        );
+        assert_eq!(
+            (cell(1, "item"), cell(1, "now_lower"), cell(1, "rank")),
+            ("a,\"b\"", "", "2")
+        );
         let series = r#"{"times":[0,60],"series":[{"item":"a","estimate":[1,null],"lower":[1,null],"upper":[1,null]}],"other":{"estimate":[5,0],"lower":[5,0],"upper":[5,0]}}"#;
         assert_eq!(
             csv(series).unwrap(),

@@ -13,8 +13,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use hitters_results::{Filter, group};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,9 +61,16 @@ pub fn router(app: Arc<App>) -> Router {
 
 async fn method(uri: Uri) -> Response {
     let detail = "this path is read by GET";
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "the method is not allowed", detail);
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method",
+        "the method is not allowed",
+        detail,
+    );
     let mut response = problem.allowed(json!(["GET", "HEAD"])).respond(uri.path());
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 
@@ -93,7 +100,10 @@ async fn frame(request: Request, next: Next) -> Response {
 async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let path = request.uri().path().to_owned();
-    let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    let authorization = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .map(|value| value.to_str().unwrap_or_default());
     let access = match app.access(authorization) {
         Ok(access) => access,
         Err(problem) => {
@@ -104,11 +114,21 @@ async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
     let limit = access.limit_per_second.unwrap_or(app.limit_per_second);
     let name = access.name.clone();
     // 0 is no limit.
-    let left = if limit == 0 { None } else { Some(app.limits.take(&name, limit, begun)) };
+    let left = if limit == 0 {
+        None
+    } else {
+        Some(app.limits.take(&name, limit, begun))
+    };
     if let Some(Err(wait)) = left {
         let seconds = wait.as_secs() + 1;
         let detail = format!("the key may ask {limit} questions a second; ask again in {seconds} s");
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limit", "too many questions", detail).retry(seconds);
+        let problem = Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate-limit",
+            "too many questions",
+            detail,
+        )
+        .retry(seconds);
         audit(&app, &name, request.uri(), problem.status, begun);
         let mut response = problem.respond(&path);
         limits(response.headers_mut(), limit, 0, wait);
@@ -159,17 +179,34 @@ fn wants_csv(parameters: &mut Parameters, headers: &HeaderMap) -> Result<bool, P
         }
         None => {}
     }
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or("*/*");
     // The first kind that we have; qualities are rarely sent by those who want one of two.
-    for kind in accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim()) {
+    for kind in accept
+        .split(',')
+        .map(|kind| kind.split(';').next().unwrap_or_default().trim())
+    {
         match kind {
             "text/csv" => return Ok(true),
-            "" | "*/*" | "application/*" | "application/json" | "text/html" | "text/event-stream" | "application/problem+json" => return Ok(false),
+            ""
+            | "*/*"
+            | "application/*"
+            | "application/json"
+            | "text/html"
+            | "text/event-stream"
+            | "application/problem+json" => return Ok(false),
             _ => {}
         }
     }
     let detail = format!("'{accept}' is not to be had");
-    let problem = Problem::new(StatusCode::NOT_ACCEPTABLE, "format", "the format is not to be had", detail);
+    let problem = Problem::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "format",
+        "the format is not to be had",
+        detail,
+    );
     Err(problem.allowed(json!(["application/json", "text/csv"])))
 }
 
@@ -180,12 +217,21 @@ fn respond(json: Bytes, csv: bool) -> Result<Response, Problem> {
     } else {
         ([(header::CONTENT_TYPE, "application/json")], json).into_response()
     };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
     Ok(response)
 }
 
 /// A kept answer, or 304 if the reader has it.
-fn respond_kept(app: &App, kept: &Kept, resolved: &Resolved, hit: bool, csv: bool, headers: &HeaderMap) -> Result<Response, Problem> {
+fn respond_kept(
+    app: &App,
+    kept: &Kept,
+    resolved: &Resolved,
+    hit: bool,
+    csv: bool,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     let same = known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == kept.etag || tag.trim() == "*"));
     let mut response = if same {
@@ -200,7 +246,10 @@ fn respond_kept(app: &App, kept: &Kept, resolved: &Resolved, hit: bool, csv: boo
     };
     let fields = response.headers_mut();
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(age));
-    fields.insert(CACHE_STATUS, HeaderValue::from_static(if hit { "hitters; hit" } else { "hitters; fwd=miss" }));
+    fields.insert(
+        CACHE_STATUS,
+        HeaderValue::from_static(if hit { "hitters; hit" } else { "hitters; fwd=miss" }),
+    );
     if let Ok(etag) = HeaderValue::from_str(&kept.etag) {
         fields.insert(header::ETAG, etag);
     }
@@ -208,7 +257,13 @@ fn respond_kept(app: &App, kept: &Kept, resolved: &Resolved, hit: bool, csv: boo
 }
 
 /// Reads the question, looks whether it is allowed, and resolves it.
-pub async fn ask(app: &App, access: &Access, pipeline: &str, what: &str, parameters: &mut Parameters) -> Result<(Resolved, Wanted), Problem> {
+pub async fn ask(
+    app: &App,
+    access: &Access,
+    pipeline: &str,
+    what: &str,
+    parameters: &mut Parameters,
+) -> Result<(Resolved, Wanted), Problem> {
     let about = parameters.about()?;
     let wanted = parameters.wanted(what, &about.zone)?;
     access.allows(pipeline, &about.filter)?;
@@ -246,7 +301,9 @@ async fn question(
         let (kept, hit) = app.answer(&resolved, &wanted).await?;
         respond_kept(&app, &kept, &resolved, hit, csv, &headers)
     };
-    answer.await.unwrap_or_else(|problem: Problem| problem.respond(uri.path()))
+    answer
+        .await
+        .unwrap_or_else(|problem: Problem| problem.respond(uri.path()))
 }
 
 /// A page of something sorted by name: those behind the cursor.
@@ -279,11 +336,17 @@ async fn groups(
             // Without a wish: the finest set, since drilling down is what groups are for.
             None => {
                 let fitting = edge.sets().into_iter().filter(|set| filter.fits(set));
-                fitting.max_by_key(|set| group::dimensions(set).len()).unwrap_or_default().to_owned()
+                fitting
+                    .max_by_key(|set| group::dimensions(set).len())
+                    .unwrap_or_default()
+                    .to_owned()
             }
         };
         if !edge.sets().contains(&set.as_str()) || !filter.fits(&set) {
-            let detail = format!("no set '{set}' with these dimensions; the sets are {}", edge.sets().join("; "));
+            let detail = format!(
+                "no set '{set}' with these dimensions; the sets are {}",
+                edge.sets().join("; ")
+            );
             let problem = Problem::new(StatusCode::NOT_FOUND, "no-set", "there is no such set", detail);
             return Err(problem.allowed(json!(edge.sets())));
         }
@@ -298,7 +361,9 @@ async fn groups(
         let freshness = app.freshness(&edge, Some(&set), &zone);
         respond(with_freshness(value, &freshness), csv)
     };
-    answer.await.unwrap_or_else(|problem: Problem| problem.respond(uri.path()))
+    answer
+        .await
+        .unwrap_or_else(|problem: Problem| problem.respond(uri.path()))
 }
 
 fn with_freshness(mut value: serde_json::Value, freshness: &crate::types::Freshness) -> Bytes {
@@ -320,18 +385,26 @@ async fn pipelines(
         let (limit, after) = cursor(&mut parameters)?;
         parameters.end(&["limit", "cursor", "tz", "format"])?;
         let (mut scopes, _) = app.answers.pipelines().await?;
-        scopes.retain(|scope| access.sees(&scope.pipeline) && after.as_ref().is_none_or(|after| scope.pipeline > *after));
+        scopes
+            .retain(|scope| access.sees(&scope.pipeline) && after.as_ref().is_none_or(|after| scope.pipeline > *after));
         let next = scopes.get(limit).is_some().then(|| scopes[limit - 1].pipeline.clone());
         scopes.truncate(limit);
         let mut pipelines = Vec::with_capacity(scopes.len());
         for scope in scopes {
             let edge = app.edge(&scope.pipeline).await?;
-            pipelines.push(compute::pipeline(&edge, &app.answers, app.freshness(&edge, None, &zone), &zone));
+            pipelines.push(compute::pipeline(
+                &edge,
+                &app.answers,
+                app.freshness(&edge, None, &zone),
+                &zone,
+            ));
         }
         let body = serde_json::to_vec(&Pipelines { pipelines, next }).unwrap_or_default();
         respond(body.into(), csv)
     };
-    answer.await.unwrap_or_else(|problem: Problem| problem.respond(uri.path()))
+    answer
+        .await
+        .unwrap_or_else(|problem: Problem| problem.respond(uri.path()))
 }
 
 async fn pipeline(
@@ -353,7 +426,9 @@ async fn pipeline(
         let body = compute::pipeline(&edge, &app.answers, app.freshness(&edge, None, &zone), &zone);
         respond(serde_json::to_vec(&body).unwrap_or_default().into(), false)
     };
-    answer.await.unwrap_or_else(|problem: Problem| problem.respond(uri.path()))
+    answer
+        .await
+        .unwrap_or_else(|problem: Problem| problem.respond(uri.path()))
 }
 
 async fn me(axum::Extension(access): axum::Extension<Arc<Access>>, State(app): State<Arc<App>>) -> Response {
@@ -381,6 +456,13 @@ async fn health(State(app): State<Arc<App>>) -> Response {
         StatusCode::OK
     };
     let body = json!({ "status": status, "stores": stores }).to_string();
-    (code, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+    (
+        code,
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        body,
+    )
+        .into_response()
 }
-

@@ -61,7 +61,9 @@ impl Tokens {
         let mut keys = HashMap::new();
         for jwk in &set.keys {
             let named = jwk.common.key_algorithm.map(|algorithm| algorithm.to_string());
-            let algorithm = PINNED.into_iter().find(|pinned| named.as_deref() == Some(&format!("{pinned:?}")));
+            let algorithm = PINNED
+                .into_iter()
+                .find(|pinned| named.as_deref() == Some(&format!("{pinned:?}")));
             if let (Some(id), Some(algorithm), Ok(key)) = (&jwk.common.key_id, algorithm, DecodingKey::from_jwk(jwk)) {
                 keys.insert(id.clone(), (key, algorithm));
             }

@@ -48,7 +48,10 @@ impl Limits {
         }
         *arrival = next;
         let remaining = u32::try_from((burst - ahead).as_nanos() / one.as_nanos()).unwrap_or(u32::MAX);
-        Ok(Left { remaining, reset: ahead })
+        Ok(Left {
+            remaining,
+            reset: ahead,
+        })
     }
 }
 
@@ -59,7 +62,11 @@ mod tests {
     #[test]
     fn a_burst_passes_and_the_rate_holds() {
         let (limits, start) = (Limits::default(), Instant::now());
-        let passed = |at: u64| (0..100).filter(|_| limits.take("a", 10, start + Duration::from_millis(at)).is_ok()).count();
+        let passed = |at: u64| {
+            (0..100)
+                .filter(|_| limits.take("a", 10, start + Duration::from_millis(at)).is_ok())
+                .count()
+        };
         assert_eq!((passed(0), passed(50), passed(100), passed(1100)), (10, 0, 1, 10));
         assert_eq!(limits.take("b", 10, start).map(|left| left.remaining), Ok(9));
         let wait = limits.take("a", 10, start + Duration::from_millis(1100)).unwrap_err();

@@ -56,7 +56,9 @@ impl Listener {
                     return Some((Event::default().event("top").id(end.to_string()).data(data), self));
                 }
                 Err(problem) => {
-                    let data = problem.to_value(&format!("/v1/pipelines/{}/live", self.pipeline)).to_string();
+                    let data = problem
+                        .to_value(&format!("/v1/pipelines/{}/live", self.pipeline))
+                        .to_string();
                     return Some((Event::default().event("problem").data(data), self));
                 }
             }
@@ -73,7 +75,12 @@ pub async fn live(
     headers: HeaderMap,
     axum::Extension(access): axum::Extension<Arc<Access>>,
 ) -> Response {
-    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).map(str::to_owned);
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &http::HeaderValue| value.to_str().ok())
+            .map(str::to_owned)
+    };
     let authorization = text(header::AUTHORIZATION);
     // The first answer is asked for here, so that what is wrong is a status and not an event.
     let first = async {
@@ -94,7 +101,9 @@ pub async fn live(
         first: true,
     };
     let events = stream::unfold(listener, Listener::next);
-    Sse::new(wrapped(events)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+    Sse::new(wrapped(events))
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+        .into_response()
 }
 
 fn wrapped(events: impl Stream<Item = Event>) -> impl Stream<Item = Result<Event, Infallible>> {

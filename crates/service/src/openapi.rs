@@ -33,18 +33,78 @@ struct Described {
 const ABOUT: [&str; 7] = ["where", "set", "last", "from", "to", "tz", "format"];
 
 const PATHS: [Described; 12] = [
-    Described { path: "/v1/pipelines", summary: "The pipelines, their sets, and how fresh they are", schema: "Pipelines", parameters: &["limit", "cursor", "tz", "format"] },
-    Described { path: "/v1/pipelines/{pipeline}", summary: "One pipeline", schema: "Pipeline", parameters: &["tz"] },
-    Described { path: "/v1/pipelines/{pipeline}/top", summary: "The top K of any range and groups", schema: "Top", parameters: &["k"] },
-    Described { path: "/v1/pipelines/{pipeline}/estimate", summary: "The bounds of any items, listed or not", schema: "Estimates", parameters: &["item!"] },
-    Described { path: "/v1/pipelines/{pipeline}/heavy-hitters", summary: "All items above a share", schema: "Top", parameters: &["phi"] },
-    Described { path: "/v1/pipelines/{pipeline}/series", summary: "Items over time, and everything else", schema: "Series", parameters: &["k", "item", "step"] },
-    Described { path: "/v1/pipelines/{pipeline}/groups", summary: "Groups with their newest windows", schema: "Groups", parameters: &["set", "where", "top", "limit", "cursor", "tz", "format"] },
-    Described { path: "/v1/pipelines/{pipeline}/compare", summary: "Two ranges: risers, fallers, new, gone", schema: "Compare", parameters: &["k", "against"] },
-    Described { path: "/v1/pipelines/{pipeline}/trends", summary: "Where items are going", schema: "Trends", parameters: &["k", "item", "step"] },
-    Described { path: "/v1/pipelines/{pipeline}/live", summary: "The top K whenever a window closes (server-sent events)", schema: "", parameters: &["k"] },
-    Described { path: "/v1/me", summary: "What the key may see", schema: "Me", parameters: &[] },
-    Described { path: "/v1/health", summary: "Whether the stores can be asked", schema: "Health", parameters: &[] },
+    Described {
+        path: "/v1/pipelines",
+        summary: "The pipelines, their sets, and how fresh they are",
+        schema: "Pipelines",
+        parameters: &["limit", "cursor", "tz", "format"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}",
+        summary: "One pipeline",
+        schema: "Pipeline",
+        parameters: &["tz"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}/top",
+        summary: "The top K of any range and groups",
+        schema: "Top",
+        parameters: &["k"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}/estimate",
+        summary: "The bounds of any items, listed or not",
+        schema: "Estimates",
+        parameters: &["item!"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}/heavy-hitters",
+        summary: "All items above a share",
+        schema: "Top",
+        parameters: &["phi"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}/series",
+        summary: "Items over time, and everything else",
+        schema: "Series",
+        parameters: &["k", "item", "step"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}/groups",
+        summary: "Groups with their newest windows",
+        schema: "Groups",
+        parameters: &["set", "where", "top", "limit", "cursor", "tz", "format"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}/compare",
+        summary: "Two ranges: risers, fallers, new, gone",
+        schema: "Compare",
+        parameters: &["k", "against"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}/trends",
+        summary: "Where items are going",
+        schema: "Trends",
+        parameters: &["k", "item", "step"],
+    },
+    Described {
+        path: "/v1/pipelines/{pipeline}/live",
+        summary: "The top K whenever a window closes (server-sent events)",
+        schema: "",
+        parameters: &["k"],
+    },
+    Described {
+        path: "/v1/me",
+        summary: "What the key may see",
+        schema: "Me",
+        parameters: &[],
+    },
+    Described {
+        path: "/v1/health",
+        summary: "Whether the stores can be asked",
+        schema: "Health",
+        parameters: &[],
+    },
 ];
 
 /// The paths, for errors.
@@ -55,33 +115,77 @@ pub fn paths() -> Vec<&'static str> {
 fn parameter(name: &str, many: bool) -> Value {
     let required = name.ends_with('!');
     let name = name.trim_end_matches('!');
-    let text = |description: &str, example: Value| (description.to_owned(), json!({ "type": "string", "minLength": 1 }), example);
+    let text = |description: &str, example: Value| {
+        (
+            description.to_owned(),
+            json!({ "type": "string", "minLength": 1 }),
+            example,
+        )
+    };
     let number = |description: &str, least: u64, most: u64, default: u64| {
         let schema = json!({ "type": "integer", "minimum": least, "maximum": most, "default": default });
         (description.to_owned(), schema, Value::Null)
     };
     let list = |description: &str, most: u64, example: Value| {
-        (description.to_owned(), json!({ "type": "array", "items": { "type": "string" }, "maxItems": most }), example)
+        (
+            description.to_owned(),
+            json!({ "type": "array", "items": { "type": "string" }, "maxItems": most }),
+            example,
+        )
     };
     let duration = json!({ "type": "string", "pattern": "^[1-9][0-9]{0,8}[smhdw]$" });
     let (description, schema, example) = match name {
-        "where" => list("What the group must be, `dimension=value`, again for each dimension; without `=` NULL", 64, json!(["region=eu"])),
+        "where" => list(
+            "What the group must be, `dimension=value`, again for each dimension; without `=` NULL",
+            64,
+            json!(["region=eu"]),
+        ),
         "item" => list("An item; again for several", 100, json!(["BOS"])),
-        "set" => text("The dimension set; by default the smallest that has all dimensions of `where`", json!("*")),
+        "set" => text(
+            "The dimension set; by default the smallest that has all dimensions of `where`",
+            json!("*"),
+        ),
         "last" => ("So long up to the newest closed window".into(), duration, json!("1h")),
-        "step" => ("Length of a step, a multiple of the windows; whole days follow `tz`".into(), duration, json!("1h")),
-        "from" => text("Begin of the range: RFC 3339, a day or time in `tz`, or ms since the epoch", json!("2026-01-31")),
+        "step" => (
+            "Length of a step, a multiple of the windows; whole days follow `tz`".into(),
+            duration,
+            json!("1h"),
+        ),
+        "from" => text(
+            "Begin of the range: RFC 3339, a day or time in `tz`, or ms since the epoch",
+            json!("2026-01-31"),
+        ),
         "to" => text("End of the range, not included", json!("2026-02-01")),
-        "tz" => text("Time zone of days, and of the times that are shown", json!("America/New_York")),
-        "against" => text("`previous`, `day`, `week`, or the time at which the other range begins", json!("previous")),
+        "tz" => text(
+            "Time zone of days, and of the times that are shown",
+            json!("America/New_York"),
+        ),
+        "against" => text(
+            "`previous`, `day`, `week`, or the time at which the other range begins",
+            json!("previous"),
+        ),
         "cursor" => text("`next` of the page before", Value::Null),
-        "format" => ("In place of the header Accept".into(), json!({ "type": "string", "enum": ["json", "csv"] }), Value::Null),
-        "phi" => ("The share".into(), json!({ "type": "number", "minimum": 0.0001, "exclusiveMaximum": 1, "default": 0.01 }), Value::Null),
+        "format" => (
+            "In place of the header Accept".into(),
+            json!({ "type": "string", "enum": ["json", "csv"] }),
+            Value::Null,
+        ),
+        "phi" => (
+            "The share".into(),
+            json!({ "type": "number", "minimum": 0.0001, "exclusiveMaximum": 1, "default": 0.01 }),
+            Value::Null,
+        ),
         "limit" => number("Entries of a page", 1, 1000, 100),
         "top" => number("Items of a group", 1, 100, 1),
-        _ => number("How many items; at most the capacity of the sketches", 1, 1000, if many { 5 } else { 10 }),
+        _ => number(
+            "How many items; at most the capacity of the sketches",
+            1,
+            1000,
+            if many { 5 } else { 10 },
+        ),
     };
-    let mut parameter = json!({ "name": name, "in": "query", "description": description, "required": required, "schema": schema });
+    let mut parameter =
+        json!({ "name": name, "in": "query", "description": description, "required": required, "schema": schema });
     if schema["type"] == "array" {
         parameter["style"] = "form".into();
         parameter["explode"] = true.into();
@@ -100,8 +204,20 @@ fn operation(described: &Described) -> Value {
             "name": "pipeline", "in": "path", "required": true, "description": "Name of the pipeline", "schema": { "type": "string", "minLength": 1 }
         }));
     }
-    let asks_about = ["top", "estimate", "heavy-hitters", "series", "compare", "trends", "live"].contains(&questions);
-    let own = described.parameters.iter().map(|name| parameter(name, questions == "series"));
+    let asks_about = [
+        "top",
+        "estimate",
+        "heavy-hitters",
+        "series",
+        "compare",
+        "trends",
+        "live",
+    ]
+    .contains(&questions);
+    let own = described
+        .parameters
+        .iter()
+        .map(|name| parameter(name, questions == "series"));
     parameters.extend(own);
     if asks_about {
         parameters.extend(ABOUT.iter().map(|name| parameter(name, false)));
@@ -109,16 +225,15 @@ fn operation(described: &Described) -> Value {
     let content = match described.schema {
         "" => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
         schema => {
-            let mut content = json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } });
+            let mut content =
+                json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } });
             if asks_about || described.parameters.contains(&"format") {
                 content["text/csv"] = json!({ "schema": { "type": "string" } });
             }
             content
         }
     };
-    let problem = |description: &str| {
-        json!({ "description": description, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } })
-    };
+    let problem = |description: &str| json!({ "description": description, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     let mut responses = json!({ "200": { "description": described.summary, "content": content } });
     if described.path == "/v1/health" {
         responses["503"] = json!({ "description": "No store can be asked", "content": content_of("Health") });
@@ -140,7 +255,10 @@ fn operation(described: &Described) -> Value {
             responses["304"] = json!({ "description": "The reader has it (If-None-Match)" });
         }
     }
-    let name = described.path.trim_start_matches("/v1/").replace(['/', '{', '}', '-'], "_");
+    let name = described
+        .path
+        .trim_start_matches("/v1/")
+        .replace(['/', '{', '}', '-'], "_");
     let mut operation = json!({
         "operationId": name.trim_matches('_').replace("__", "_"), "summary": described.summary, "parameters": parameters, "responses": responses,
     });
@@ -196,25 +314,41 @@ pub fn value() -> &'static Value {
 
 /// `GET /openapi.json`.
 pub async fn document() -> Response {
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=300")], value().to_string()).into_response()
+    (
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "public, max-age=300"),
+        ],
+        value().to_string(),
+    )
+        .into_response()
 }
 
 /// `GET /docs`.
 pub async fn docs() -> Response {
     static PAGE: OnceLock<String> = OnceLock::new();
     let page = PAGE.get_or_init(|| render(value()));
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(page.as_str())).into_response()
 }
 
 fn render(document: &Value) -> String {
     let text = |value: &Value| escaped(value.as_str().unwrap_or_default());
     let mut page = String::from(include_str!("docs_head.html"));
-    page.push_str(&format!("<h1>{}</h1><p>{}</p>", text(&document["info"]["title"]), text(&document["info"]["description"])));
+    page.push_str(&format!(
+        "<h1>{}</h1><p>{}</p>",
+        text(&document["info"]["title"]),
+        text(&document["info"]["description"])
+    ));
     page.push_str("<p>The document itself: <a href=\"/openapi.json\">openapi.json</a> (OpenAPI 3.1).</p>");
     for (path, item) in document["paths"].as_object().into_iter().flatten() {
         let operation = &item["get"];
-        page.push_str(&format!("<section><h2><b>GET</b> {}</h2><p>{}</p>", escaped(path), text(&operation["summary"])));
+        page.push_str(&format!(
+            "<section><h2><b>GET</b> {}</h2><p>{}</p>",
+            escaped(path),
+            text(&operation["summary"])
+        ));
         page.push_str("<table><tr><th>parameter</th><th></th><th>type</th></tr>");
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let schema = &parameter["schema"];
@@ -225,7 +359,11 @@ fn render(document: &Value) -> String {
                 }
             }
             let example = &parameter["example"];
-            let example = if example.is_null() { String::new() } else { format!(" <code>{}</code>", escaped(&example.to_string())) };
+            let example = if example.is_null() {
+                String::new()
+            } else {
+                format!(" <code>{}</code>", escaped(&example.to_string()))
+            };
             page.push_str(&format!(
                 "<tr><td><code>{}</code></td><td>{}{example}</td><td>{kind}</td></tr>",
                 text(&parameter["name"]),
@@ -234,21 +372,31 @@ fn render(document: &Value) -> String {
         }
         page.push_str("</table><p class=\"answers\">");
         for (status, response) in operation["responses"].as_object().into_iter().flatten() {
-            page.push_str(&format!("<span><b>{status}</b> {}</span> ", text(&response["description"])));
+            page.push_str(&format!(
+                "<span><b>{status}</b> {}</span> ",
+                text(&response["description"])
+            ));
         }
         page.push_str("</p></section>");
     }
     page.push_str("<h1>Shapes</h1>");
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
         let pretty = serde_json::to_string_pretty(schema).unwrap_or_default();
-        page.push_str(&format!("<details><summary>{}</summary><pre>{}</pre></details>", escaped(name), escaped(&pretty)));
+        page.push_str(&format!(
+            "<details><summary>{}</summary><pre>{}</pre></details>",
+            escaped(name),
+            escaped(&pretty)
+        ));
     }
     page.push_str("</main></body></html>");
     page
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -63,11 +63,19 @@ pub enum Wanted {
     /// All items above a share.
     Heavy { phi: f64 },
     /// Items over time.
-    Series { k: u64, items: Vec<String>, step: Option<i64> },
+    Series {
+        k: u64,
+        items: Vec<String>,
+        step: Option<i64>,
+    },
     /// Two ranges.
     Compare { k: u64, against: Against },
     /// Where items are going.
-    Trends { k: u64, items: Vec<String>, step: Option<i64> },
+    Trends {
+        k: u64,
+        items: Vec<String>,
+        step: Option<i64>,
+    },
 }
 
 /// The parameters of a request, taken out one by one.
@@ -118,7 +126,10 @@ impl Parameters {
         let mut seen = std::collections::BTreeSet::new();
         items.retain(|item| seen.insert(item.clone()));
         if items.len() > MOST_ITEMS {
-            let detail = format!("{} items are asked for; at most {MOST_ITEMS} go in one question", items.len());
+            let detail = format!(
+                "{} items are asked for; at most {MOST_ITEMS} go in one question",
+                items.len()
+            );
             return Err(Problem::parameter("item", detail, json!({ "max": MOST_ITEMS })));
         }
         Ok(items)
@@ -143,7 +154,11 @@ impl Parameters {
                 let to = to.map(|to| times::time("to", &to, &zone)).transpose()?;
                 if to.is_some_and(|to| to <= from) {
                     let detail = "to is not after from; a range needs a beginning and a later end";
-                    return Err(Problem::parameter("to", detail, json!({ "after": times::show(from, &zone) })));
+                    return Err(Problem::parameter(
+                        "to",
+                        detail,
+                        json!({ "after": times::show(from, &zone) }),
+                    ));
                 }
                 When::Range(from, to)
             }
@@ -193,7 +208,11 @@ impl Parameters {
                 let items = self.items()?;
                 if items.is_empty() {
                     let detail = "item is missing: name the item whose count is wanted";
-                    return Err(Problem::parameter("item", detail, json!({ "min": 1, "max": MOST_ITEMS })));
+                    return Err(Problem::parameter(
+                        "item",
+                        detail,
+                        json!({ "min": 1, "max": MOST_ITEMS }),
+                    ));
                 }
                 Wanted::Estimate { items }
             }
@@ -237,7 +256,10 @@ impl Parameters {
         let Some(name) = self.0.keys().next() else {
             return Ok(());
         };
-        let detail = format!("there is no parameter '{name}' here; those of this path are {}", known.join(", "));
+        let detail = format!(
+            "there is no parameter '{name}' here; those of this path are {}",
+            known.join(", ")
+        );
         let title = "a parameter is unknown";
         let problem = Problem::new(StatusCode::BAD_REQUEST, "unknown-parameter", title, detail);
         Err(problem.of(name, json!(known)))
@@ -249,7 +271,11 @@ mod tests {
     use super::*;
 
     fn parameters(text: &str) -> Parameters {
-        let pair = |pair: &str| pair.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+        let pair = |pair: &str| {
+            pair.split_once(':')
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .unwrap()
+        };
         Parameters::new(text.split('&').filter(|text| !text.is_empty()).map(pair).collect())
     }
 

@@ -4,8 +4,8 @@ use crate::access::{KeyFileError, Keys};
 use crate::app::App;
 use crate::http::router;
 use crate::tls::{self, TlsListener};
-use axum::Router;
 use ::http::{HeaderValue, Method, header};
+use axum::Router;
 use hitters_results::{Answers, Store};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -54,7 +54,9 @@ pub struct Tls {
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// Others could reach it, and nobody would be asked for a key.
-    #[error("{0} can be reached from other machines, and there are no keys: make one with `hitters keys add` and give --keys, or listen on 127.0.0.1")]
+    #[error(
+        "{0} can be reached from other machines, and there are no keys: make one with `hitters keys add` and give --keys, or listen on 127.0.0.1"
+    )]
     Open(SocketAddr),
     /// The address is taken, or is none of this machine.
     #[error("cannot listen on {address}: {error}")]
@@ -203,7 +205,9 @@ impl Service {
 fn cors(origins: &[String]) -> Result<CorsLayer, ServiceError> {
     let origin = |origin: &String| {
         let looks = origin.starts_with("http://") || origin.starts_with("https://");
-        let value = HeaderValue::from_str(origin).ok().filter(|_| looks && !origin.ends_with('/'));
+        let value = HeaderValue::from_str(origin)
+            .ok()
+            .filter(|_| looks && !origin.ends_with('/'));
         value.ok_or_else(|| ServiceError::Origin(origin.clone()))
     };
     let origins: Result<Vec<_>, _> = origins.iter().map(origin).collect();
@@ -211,5 +215,9 @@ fn cors(origins: &[String]) -> Result<CorsLayer, ServiceError> {
         .allow_origin(origins?)
         .allow_methods([Method::GET])
         .allow_headers([header::AUTHORIZATION, header::IF_NONE_MATCH])
-        .expose_headers([header::ETAG, ::http::HeaderName::from_static("cache-status"), ::http::HeaderName::from_static("ratelimit")]))
+        .expose_headers([
+            header::ETAG,
+            ::http::HeaderName::from_static("cache-status"),
+            ::http::HeaderName::from_static("ratelimit"),
+        ]))
 }

@@ -42,7 +42,16 @@ pub fn time(parameter: &str, text: &str, zone: &TimeZone) -> Result<i64, Problem
     };
     found.map(Timestamp::as_millisecond).map_err(|_| {
         let detail = format!("{parameter} = {text} is no time; write RFC 3339, a day, or milliseconds since the epoch");
-        Problem::parameter(parameter, detail, json!(["2026-01-31T12:00:00Z", "2026-01-31", "2026-01-31T12:00", "1769860800000"]))
+        Problem::parameter(
+            parameter,
+            detail,
+            json!([
+                "2026-01-31T12:00:00Z",
+                "2026-01-31",
+                "2026-01-31T12:00",
+                "1769860800000"
+            ]),
+        )
     })
 }
 
@@ -54,7 +63,9 @@ pub fn duration(parameter: &str, text: &str) -> Result<i64, Problem> {
     let units = [("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", DAY), ("w", 7 * DAY)];
     let found = units.iter().find_map(|(unit, millis)| {
         let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(*millis).filter(|millis| (1..=4000 * DAY).contains(millis))
+        number
+            .checked_mul(*millis)
+            .filter(|millis| (1..=4000 * DAY).contains(millis))
     });
     found.ok_or_else(|| {
         let detail = format!("{parameter} = {text} is no duration; write a number and s, m, h, d or w, up to 4000d");
@@ -98,12 +109,21 @@ pub fn steps(from: i64, to: i64, step: i64, zone: &TimeZone, most: usize) -> Opt
 
 /// The beginning of the next run of `days` days, counted from 1970-01-01 (for seven: from the Monday after it).
 fn next_day(at: i64, days: i64, zone: &TimeZone) -> Option<i64> {
-    let day = Timestamp::from_millisecond(at).ok()?.to_zoned_datetime(zone.clone()).date();
+    let day = Timestamp::from_millisecond(at)
+        .ok()?
+        .to_zoned_datetime(zone.clone())
+        .date();
     let first = Date::new(1970, 1, if days % 7 == 0 { 5 } else { 1 }).ok()?;
     let passed = i64::from(first.until(day).ok()?.get_days());
     let next = (passed.div_euclid(days) + 1) * days;
     let next = first.checked_add(Span::new().try_days(next).ok()?).ok()?;
-    Some(next.at(0, 0, 0, 0).to_zoned_datetime(zone.clone()).ok()?.timestamp().as_millisecond())
+    Some(
+        next.at(0, 0, 0, 0)
+            .to_zoned_datetime(zone.clone())
+            .ok()?
+            .timestamp()
+            .as_millisecond(),
+    )
 }
 
 #[cfg(test)]
@@ -115,7 +135,13 @@ mod tests {
         let utc = TimeZone::UTC;
         let new_york = zone("America/New_York").unwrap();
         let noon = 1_769_860_800_000;
-        for text in ["1769860800000", "2026-01-31T12:00:00Z", "2026-01-31T13:00:00+01:00", "2026-01-31T13:00:00 01:00", "2026-01-31T12:00"] {
+        for text in [
+            "1769860800000",
+            "2026-01-31T12:00:00Z",
+            "2026-01-31T13:00:00+01:00",
+            "2026-01-31T13:00:00 01:00",
+            "2026-01-31T12:00",
+        ] {
             assert_eq!(time("from", text, &utc), Ok(noon), "{text}");
         }
         assert_eq!(time("from", "2026-01-31", &new_york), Ok(noon - 7 * 3_600_000));
@@ -123,7 +149,10 @@ mod tests {
         assert_eq!(show(noon, &new_york), "2026-01-31T07:00:00-05:00");
         assert_eq!(show(noon, &utc), "2026-01-31T12:00:00Z");
         assert!(time("from", "tomorrow", &utc).is_err());
-        assert_eq!((duration("last", "15m"), duration("last", "2w")), (Ok(900_000), Ok(14 * DAY)));
+        assert_eq!(
+            (duration("last", "15m"), duration("last", "2w")),
+            (Ok(900_000), Ok(14 * DAY))
+        );
         for wrong in ["", "m", "0s", "-1h", "1y", "99999999999999999999s"] {
             assert!(duration("last", wrong).is_err(), "{wrong}");
         }
@@ -138,7 +167,10 @@ mod tests {
         assert_eq!(hours, [12, 23, 24]);
         let weeks = steps(at("2026-03-01"), at("2026-03-17"), 7 * DAY, &berlin, 10).unwrap();
         assert_eq!(weeks[0].1, at("2026-03-02"));
-        assert_eq!(steps(10, 100, 40, &TimeZone::UTC, 10), Some(vec![(10, 40), (40, 80), (80, 100)]));
+        assert_eq!(
+            steps(10, 100, 40, &TimeZone::UTC, 10),
+            Some(vec![(10, 40), (40, 80), (80, 100)])
+        );
         assert_eq!(steps(0, 100, 1, &TimeZone::UTC, 10), None);
     }
 }
