@@ -235,10 +235,8 @@ impl Store for RedisStore {
         // Nobody has said one (an engine that does not): the highest version that has answers.
         let mut highest = None;
         // A name with a wildcard in it is none of a pipeline.
-        if pipeline
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-        {
+        let named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+        if !pipeline.is_empty() && pipeline.chars().all(named) {
             self.scan(&format!("hh:{pipeline}:v*:latest"), "hash", |key| {
                 let version = key.strip_suffix(":latest").and_then(|key| key.rsplit_once(":v"));
                 highest = highest.max(version.and_then(|(_, version)| version.parse().ok()));

@@ -12,7 +12,7 @@ use crate::question::{About, Wanted};
 use crate::times;
 use crate::types::Freshness;
 use bytes::Bytes;
-use hitters_results::{Answers, AskError, Edge, StoreError};
+use hitters_results::{Answers, AskError, Edge, Scope, StoreError};
 use http::StatusCode;
 use jiff::tz::TimeZone;
 use moka::Expiry;
@@ -50,6 +50,8 @@ pub struct App {
     /// One line on standard error for each question.
     pub audit: bool,
     edges: Cache<String, Option<Arc<Edge>>>,
+    /// The names of all pipelines: to find them a store may look at all of its keys.
+    scopes: Cache<(), Arc<Vec<Scope>>>,
     last: Mutex<HashMap<String, (Arc<Edge>, Instant)>>,
     kept: Cache<String, Arc<Kept>>,
     computing: Semaphore,
@@ -101,6 +103,7 @@ impl App {
             timeout: Duration::from_secs(10),
             audit: false,
             edges: Cache::builder().max_capacity(10_000).time_to_live(EDGE).build(),
+            scopes: Cache::builder().max_capacity(1).time_to_live(EDGE * 5).build(),
             last: Mutex::default(),
             kept: Cache::builder()
                 .max_capacity(bytes)
@@ -165,21 +168,23 @@ impl App {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The pipelines that the stores know, by name. A new one may be missing for some seconds.
+    ///
+    /// # Errors
+    /// If no store can be asked.
+    pub async fn pipelines(&self) -> Result<Arc<Vec<Scope>>, Problem> {
+        let look = async { Ok::<_, AskError>(Arc::new(self.answers.pipelines().await?.0)) };
+        let found = self.scopes.try_get_with((), look).await;
+        found.map_err(|error| Problem::from((*error).clone()))
+    }
+
     async fn no_pipeline(&self, pipeline: &str) -> Problem {
-        let known = self
-            .answers
-            .pipelines()
-            .await
-            .map(|(scopes, _)| scopes)
-            .unwrap_or_default();
-        let names: Vec<String> = known.into_iter().map(|scope| scope.pipeline).collect();
-        let detail = match names.is_empty() {
-            true => format!("no store knows a pipeline '{pipeline}', nor any other yet"),
-            false => format!(
-                "no store knows a pipeline '{pipeline}'; those that they know are {}",
-                names.join(", ")
-            ),
+        // A key must not find out what others may see.
+        let names: Vec<String> = match (&self.keys, self.pipelines().await) {
+            (None, Ok(scopes)) => scopes.iter().map(|scope| scope.pipeline.clone()).collect(),
+            _ => Vec::new(),
         };
+        let detail = format!("no store knows a pipeline '{pipeline}'; /v1/pipelines lists those that they know");
         Problem::new(
             StatusCode::NOT_FOUND,
             "no-pipeline",

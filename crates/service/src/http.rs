@@ -384,7 +384,7 @@ async fn pipelines(
         let zone = times::zone(&parameters.one("tz")?.unwrap_or_else(|| "UTC".into()))?;
         let (limit, after) = cursor(&mut parameters)?;
         parameters.end(&["limit", "cursor", "tz", "format"])?;
-        let (mut scopes, _) = app.answers.pipelines().await?;
+        let mut scopes = (*app.pipelines().await?).clone();
         scopes
             .retain(|scope| access.sees(&scope.pipeline) && after.as_ref().is_none_or(|after| scope.pipeline > *after));
         let next = scopes.get(limit).is_some().then(|| scopes[limit - 1].pipeline.clone());

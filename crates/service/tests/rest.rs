@@ -202,8 +202,8 @@ fn questions_are_answered_as_the_contract_says() {
 
     let (_, headers, csv) = service.get("/v1/pipelines/shop/top", &[("Accept", "text/csv")]);
     assert_eq!(
-        (headers["content-type"].to_str(), csv.lines().count()),
-        (Ok("text/csv; charset=utf-8"), 3)
+        (headers["content-type"].to_str().unwrap(), csv.lines().count()),
+        ("text/csv; charset=utf-8", 3)
     );
 }
 
@@ -355,8 +355,11 @@ fn closed_windows_are_kept_and_a_reader_that_has_them_gets_304() {
     let (_, first, body) = service.get(path, &[]);
     let (_, second, again) = service.get(path, &[]);
     assert_eq!(
-        (first["cache-status"].to_str(), second["cache-status"].to_str()),
-        (Ok("hitters; fwd=miss"), Ok("hitters; hit"))
+        (
+            first["cache-status"].to_str().unwrap(),
+            second["cache-status"].to_str().unwrap()
+        ),
+        ("hitters; fwd=miss", "hitters; hit")
     );
     let head = |body: &str| body.split(",\"freshness\"").next().unwrap().to_owned();
     assert_eq!(head(&body), head(&again));
@@ -396,7 +399,7 @@ fn a_window_that_closes_is_told_to_listeners() {
 
 #[test]
 fn with_redis_gone_it_answers_what_it_knows_and_comes_back_by_itself() {
-    let mut redis = Redis::start();
+    let redis = Redis::start();
     to_redis(&redis, &rows());
     let service = Running::start(vec![Arc::new(RedisStore::new(&redis.url()).unwrap())], |_| {});
     let kept = "/v1/pipelines/shop/top?from=2026-01-31T12:00:00Z&to=2026-01-31T12:01:00Z";
