@@ -332,7 +332,7 @@ fn a_key_may_ask_as_often_as_it_may() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let mut access = Access::all();
-    access.limit_per_second = Some(5);
+    access.limit_per_second = Some(1);
     let key = format!("Bearer {}", KeyFile::new(&path).add(access, None).unwrap());
     let service = Running::start(vec![embedded()], |options| options.keys = Some(path));
     let codes: Vec<(u16, bool)> = (0..12)
