@@ -22,7 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 COMPOSE_GO = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
-PROFILES = ["", "three", "embedded,demo", "three,embedded,demo"]
+PROFILES = ["", "three", "embedded,demo", "cluster,demo", "three,cluster,embedded,demo"]
 # Metrics that Arroyo 0.15 and 0.16 export at their admin port, and those of any scrape.
 METRICS = {
     "up",
@@ -160,7 +160,10 @@ def commands(compose: dict, hitters: str | None) -> None:
     """The subcommands and options that the compose file and the README use are those of the command."""
     used = []
     for name, service in compose["services"].items():
-        if service["image"].startswith("hitters:"):
+        if "entrypoint" in service:
+            scripts = re.findall(r"\bhitters ([a-z][^>;|]*)", json.dumps(service["entrypoint"]).replace("\\n", " ; "))
+            used.extend((f"compose.yaml: {name}", script.split()) for script in scripts)
+        elif service["image"].startswith("hitters:"):
             used.append((f"compose.yaml: {name}", [str(word) for word in service["command"]]))
     for path in sorted(DOCKER.glob("*.md")):
         for line in re.findall(r"^\s*(?:docker compose exec \w+ entrypoint|hitters) ([a-z].*)$", path.read_text(), re.M):

@@ -3,7 +3,7 @@
 
     tests/page/check.py URL [--key KEY] [--axe axe.min.js] [--shots FOLDER]
 
-URL answers for the pipeline `flights` (`hitters run flights --serve`), whose numbers stand below as they follow from
+URL answers for `hitters run flights --serve`, whose numbers stand below as they follow from
 data/flights.ndjson.gz. With --key the service must ask for it. Needs chromedriver and nothing but Python's own library: it speaks
 WebDriver by hand.
 """
@@ -22,6 +22,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+PIPELINE = "flights.destinations"
 # From an independent count of the file: departures from JFK, 25 to 31 December 2013.
 FIRST = [("LAX", "204"), ("SFO", "155"), ("SJU", "116"), ("MCO", "113"), ("BOS", "107")]
 TOTAL = "2,115"
@@ -193,6 +194,7 @@ def week(browser: Browser, url: str, shots: Path | None, axe: str | None) -> Non
     """The top 20 destinations from JFK last week, and when did BOS overtake: by clicks alone."""
     browser.open(url)
     browser.titled("Top")
+    browser.choose("#pipeline", PIPELINE)
     browser.wait("the airports", "return [...document.querySelectorAll('#dimensions option')].some((option) => option.text === 'JFK')")
     browser.choose("#dimensions select", "JFK")
     browser.titled("Top 10, origin JFK")
@@ -253,7 +255,7 @@ def keyboard(browser: Browser, shots: Path | None, axe: str | None) -> None:
 def wrong(browser: Browser, url: str) -> None:
     browser.open(f"{url}?pipeline=nowhere")
     browser.wait("what is there instead", "return document.querySelector('[role=alert]')?.innerText.includes('flights')")
-    browser.open(f"{url}?pipeline=flights&from=1999-01-01&to=1999-01-02")
+    browser.open(f"{url}?pipeline={PIPELINE}&from=1999-01-01&to=1999-01-02")
     browser.wait("that nothing is known", "return document.querySelector('.blank')?.innerText.includes('Nothing')")
 
 
@@ -291,7 +293,7 @@ def main() -> int:
         wrong(browser, url)
         quiet(browser, url, failing=True)
         browser.close()
-        question = "?pipeline=flights&where=origin%3DJFK&last=7d&k=20"
+        question = f"?pipeline={PIPELINE}&where=origin%3DJFK&last=7d&k=20"
         for name, dark, phone, view in (
             ("page-dark", True, False, "&chart=rank"),
             ("page-phone", False, True, ""),

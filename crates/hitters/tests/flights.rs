@@ -175,7 +175,7 @@ fn the_answers_hold_against_an_exact_count() {
     let destinations = rows(folder.path(), "destinations");
     check(
         &destinations,
-        "flights",
+        "flights.destinations",
         DAY,
         5,
         &exact(DAY, |flight| &flight.origin, |flight| Some((flight.dest.as_str(), 1))),

@@ -17,7 +17,7 @@ CREATE TABLE destinations (
 
 INSERT INTO destinations
 SELECT
-    '${pipeline}' AS pipeline,
+    '${pipeline}.destinations' AS pipeline,
     ${version} AS version,
     'origin' AS "set",
     'origin=' || replace(replace(replace(replace(origin, '%', '%25'), '|', '%7C'), '=', '%3D'), '*', '%2A') AS group_key,
