@@ -95,7 +95,7 @@ pub struct Listen {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("stores").required(true).multiple(true).args(["redis", "embedded"]))]
 pub struct Serve {
-    /// Recent answers: redis://host:port or rediss://host:port.
+    /// Recent answers: redis://host:port or rediss://host:port; ${env:NAME} in it is a variable of the environment.
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
     /// Answers in a file that `hitters run --answers` wrote; no run may have it open.

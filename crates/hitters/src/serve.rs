@@ -2,6 +2,7 @@
 
 use crate::cli::{Listen, Serve};
 use crate::failure::Failure;
+use hitters_pipeline::Value;
 use hitters_results::{EmbeddedStore, RedisStore, Store, StoreError};
 use hitters_service::{Options, Service, ServiceError, Tls};
 use std::io::{Write, stderr};
@@ -19,8 +20,11 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn run(arguments: &Serve, quiet: bool) -> Result<(), Failure> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     if let Some(url) = &arguments.redis {
+        // A password on the command line could be read by everybody on the machine.
+        let url = Value::expand(url, &|name| std::env::var(name).ok())
+            .map_err(|(fault, hint)| Failure::Usage(format!("--redis: {fault}; {hint}")))?;
         stores.push(Arc::new(
-            RedisStore::new(url).map_err(|error| Failure::Usage(error.to_string()))?,
+            RedisStore::new(&url.text).map_err(|error| Failure::Usage(error.to_string()))?,
         ));
     }
     if let Some(path) = &arguments.embedded {
