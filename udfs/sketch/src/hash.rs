@@ -55,6 +55,7 @@ impl Seed {
     }
 
     /// What [`integer`](Self::integer) combines a value with, and then multiplies it by.
+    #[cfg(target_arch = "x86_64")]
     pub fn words(self) -> [u64; 2] {
         [self.a, self.b]
     }

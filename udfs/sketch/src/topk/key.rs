@@ -27,6 +27,7 @@ pub(crate) trait Key: Copy + Default + PartialEq + std::fmt::Debug + 'static + S
     /// Whether a stored key is the incoming one, which is short. Without branches.
     fn is_short(self, words: Self) -> bool;
     /// Whether a stored key is that integer.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     fn is_integer(self, value: i64) -> bool;
     /// Whether two stored keys are the same.
     fn same(self, tails: &[u8], other: Self, other_tails: &[u8]) -> bool;
