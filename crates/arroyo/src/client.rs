@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use ureq::Agent;
 use ureq::http::{Request, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
-use ureq::{Agent, Body};
 
 /// How often a call is made that may be made again.
 const TRIES: u32 = 4;
@@ -311,7 +311,6 @@ impl Cluster {
         if answer.status().is_success() {
             return Ok((status, text));
         }
-        drop::<ureq::http::Response<Body>>(answer);
         Err(self.refused(call, status, &text))
     }
 

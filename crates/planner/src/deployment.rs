@@ -37,17 +37,23 @@ pub fn table_place(sql: &str, name: &str) -> Option<Span> {
     Some(place(found.span))
 }
 
-/// The text with other options `source.offset` (and `source.group_id`, if a group is given) of all its Kafka sources.
+/// The text with other options `source.offset` (and `source.group_id`, if a group is given) of its Kafka sources. A topic that the
+/// text also writes is read as before: what is in it comes from the run itself.
 ///
 /// Lines keep their numbers. A text that cannot be read comes back as it is: its faults are somebody else's to find.
 pub fn read_from(sql: &str, offset: &str, group: Option<&str>) -> String {
     let (statements, _) = parse(sql);
+    let tables = || {
+        statements.iter().filter_map(|statement| match &statement.kind {
+            Statement::CreateTable(table) => Some(table),
+            _ => None,
+        })
+    };
+    let sinks = tables().filter(|table| is_kafka(table, "sink"));
+    let written: Vec<_> = sinks.map(|table| topic(table)).collect();
     let mut edits: Vec<(usize, usize, String)> = Vec::new();
-    for statement in &statements {
-        let Statement::CreateTable(table) = &statement.kind else {
-            continue;
-        };
-        if is_kafka_source(table) {
+    for table in tables() {
+        if is_kafka(table, "source") && !written.contains(&topic(table)) {
             set(sql, table, "source.offset", offset, &mut edits);
             if let Some(group) = group {
                 set(sql, table, "source.group_id", group, &mut edits);
@@ -63,9 +69,14 @@ pub fn read_from(sql: &str, offset: &str, group: Option<&str>) -> String {
     text
 }
 
-fn is_kafka_source(table: &CreateTable) -> bool {
+fn is_kafka(table: &CreateTable, kind: &str) -> bool {
     let has = |key: &str, value: &str| table.options.iter().any(|one| one.key == key && one.value == value);
-    has("connector", "kafka") && has("type", "source")
+    has("connector", "kafka") && has("type", kind)
+}
+
+fn topic(table: &CreateTable) -> Option<&str> {
+    let topic = table.options.iter().find(|one| one.key == "topic");
+    topic.map(|one| one.value.as_str())
 }
 
 /// Sets an option: in the place of its value, or before the first option.
@@ -118,6 +129,7 @@ mod tests {
         let sql = "CREATE TABLE é (a TEXT) WITH (connector = 'kafka', type = 'source', topic = 't',\n  'source.offset' = 'latest', format = 'json');\n\
                    CREATE TABLE s (a TEXT) WITH (connector = 'kafka', type = 'source', topic = 'u', format = 'json');\n\
                    CREATE TABLE o (a TEXT) WITH (connector = 'kafka', type = 'sink', topic = 'v', format = 'json');\n\
+                   CREATE TABLE b (a TEXT) WITH (connector = 'kafka', type = 'source', topic = 'v', format = 'json');\n\
                    INSERT INTO o SELECT a FROM s;";
         let expected = sql
             .replace("'latest'", "'group'")
