@@ -21,6 +21,9 @@ have pkg-config || need pkg-config
 # librdkafka speaks TLS through OpenSSL.
 { have pkg-config && pkg-config --exists openssl; } || need libssl-dev
 if [ "$purpose" = test ]; then
+    # RocksDB's bindings are made from its headers by libclang.
+    find "${LIBCLANG_PATH:-/usr/lib}" /usr/lib /usr/lib64 /usr/local/lib /opt/homebrew/opt/llvm/lib /Library/Developer/CommandLineTools \
+        \( -name 'libclang.so*' -o -name 'libclang-[0-9]*.so*' -o -name libclang.dylib \) 2>/dev/null | grep -q . || need libclang-dev
     have redis-server || need redis-server
     # `java` may be there and not run (macOS has such a stub).
     java -version >/dev/null 2>&1 || need default-jre-headless
@@ -40,8 +43,8 @@ fi
 if [ -n "$missing" ]; then
     if ! have apt-get; then
         say "please install what the Debian packages$missing hold:"
-        say "  Fedora:  sudo dnf install gcc gcc-c++ make pkgconf openssl-devel redis java-latest-openjdk-headless maven python3"
-        say "  macOS:   xcode-select --install; brew install pkgconf openssl redis openjdk maven"
+        say "  Fedora:  sudo dnf install gcc gcc-c++ make pkgconf openssl-devel clang-devel redis java-latest-openjdk-headless maven python3"
+        say "  macOS:   xcode-select --install; brew install pkgconf openssl llvm redis openjdk maven"
         exit 1
     fi
     if [ "$(id -u)" = 0 ]; then

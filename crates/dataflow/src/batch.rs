@@ -2,8 +2,10 @@
 
 use crate::Error;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{cast, filter, filter_record_batch, take, take_record_batch};
+use arrow::compute::{cast, concat_batches, filter, filter_record_batch, take, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
 use std::sync::Arc;
 
 /// Rows of one partition with their event times, in the order of the log.
@@ -80,6 +82,53 @@ pub fn compact(column: &ArrayRef) -> ArrayRef {
         DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
         _ => column.clone(),
     }
+}
+
+/// [`compact`] for every column.
+pub fn compact_rows(rows: &RecordBatch) -> Result<RecordBatch, Error> {
+    let columns = rows.columns().iter().map(compact).collect();
+    record_batch(rows.schema(), columns, rows.num_rows())
+}
+
+/// Bytes of what rows show, which may be a slice of larger buffers.
+pub fn data_bytes(rows: &RecordBatch) -> usize {
+    // A view is sixteen bytes; its text stands elsewhere if it is longer than twelve, and the length comes first.
+    let views = |views: &[u128]| -> usize {
+        let behind = |view: &u128| match *view as u32 {
+            length if length > 12 => length as usize,
+            _ => 0,
+        };
+        size_of_val(views) + views.iter().map(behind).sum::<usize>()
+    };
+    let column = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8View => views(column.as_string_view().views()),
+        DataType::BinaryView => views(column.as_binary_view().views()),
+        _ => {
+            let slice = column.to_data().get_slice_memory_size();
+            slice.unwrap_or_else(|_| column.get_array_memory_size())
+        }
+    };
+    rows.columns().iter().map(column).sum()
+}
+
+/// Writes rows as one Arrow IPC stream. Rows of a view type may share buffers with many others; only what they show is written.
+pub fn write_rows(rows: &RecordBatch, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let rows = compact_rows(rows)?;
+    let mut writer = StreamWriter::try_new(bytes, rows.schema_ref())?;
+    writer.write(&rows)?;
+    writer.finish()?;
+    Ok(())
+}
+
+/// Reads what [`write_rows`] wrote.
+pub fn read_rows(bytes: &[u8]) -> Result<RecordBatch, Error> {
+    let reader = StreamReader::try_new(bytes, None)?;
+    let schema = reader.schema();
+    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+    Ok(match <[RecordBatch; 1]>::try_from(batches) {
+        Ok([rows]) => rows,
+        Err(batches) => concat_batches(&schema, &batches)?,
+    })
 }
 
 /// Rows at these positions; also of a batch without columns.

@@ -24,6 +24,9 @@ pub enum Error {
     /// State grew over the configured limit.
     #[error("{0}")]
     Memory(String),
+    /// State on disk cannot be written or read: scratch, so nothing is lost that a checkpoint holds.
+    #[error("{0}")]
+    Spill(String),
     /// An expression failed on the rows that it met.
     #[error("{0}")]
     Expression(#[from] DataFusionError),

@@ -17,6 +17,7 @@ use crate::publish::Publisher;
 use crate::regroup::Regroup;
 use crate::row_number::RowNumber;
 use crate::sink::{Checkpoint, Sink, SinkFactory};
+use crate::spill::Spill;
 use crate::stateless::Stateless;
 use crate::worker::Message;
 use hitters_planner::plan::{NodeId, NodeKind};
@@ -26,10 +27,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// The final tier of a dataflow.
 pub struct Finisher {
-    graph: Arc<Graph>,
-    metrics: Arc<Metrics>,
     /// By window of the graph.
     windows: Vec<WindowState>,
+    steps: Steps,
+}
+
+/// What comes behind windows.
+struct Steps {
+    graph: Arc<Graph>,
+    metrics: Arc<Metrics>,
     /// By node; `None` for nodes of the workers and for sinks.
     operators: Vec<Option<OperatorState>>,
     /// By node.
@@ -97,23 +103,30 @@ impl Finisher {
             });
         }
         Ok(Self {
-            graph,
-            metrics,
             windows,
-            operators,
-            sinks: opened,
-            dirty: false,
+            steps: Steps {
+                graph,
+                metrics,
+                operators,
+                sinks: opened,
+                dirty: false,
+            },
         })
+    }
+
+    /// From now on, closed panes that are too many for memory go there.
+    pub fn spill_to(&mut self, spill: &Arc<Spill>) {
+        self.windows.iter_mut().for_each(|window| window.merge.spill_to(spill));
     }
 
     /// Takes a message of a worker.
     pub fn handle(&mut self, message: Message) -> Result<(), Error> {
         match message {
-            Message::Rows { node, input, rows } => self.rows(Edge { node, input }, WindowRows { window: None, rows }),
-            Message::Pane { window, pane } => {
-                self.windows[window].merge.add(pane);
-                Ok(())
+            Message::Rows { node, input, rows } => {
+                let rows = WindowRows { window: None, rows };
+                self.steps.rows(Edge { node, input }, rows)
             }
+            Message::Pane { window, pane } => self.windows[window].merge.add(pane),
             Message::Closed { window, time, worker } => {
                 let state = &mut self.windows[window];
                 state.closed[worker] = time;
@@ -122,49 +135,49 @@ impl Finisher {
                     return Ok(());
                 }
                 state.published = time;
-                let published = state.merge.watermark(time)?;
-                let node = self.graph.windows[window].node;
-                self.metrics.windows.fetch_add(published.len() as u64, Relaxed);
-                if let Some(end) = published
-                    .iter()
-                    .filter_map(|rows| rows.window)
-                    .map(|window| window.end)
-                    .max()
-                {
-                    self.metrics.complete_until.fetch_max(end, Relaxed);
+                let steps = &mut self.steps;
+                let node = steps.graph.windows[window].node;
+                let published = state.merge.watermark(time, &mut |rows| steps.push(node, rows))?;
+                steps.metrics.windows.fetch_add(published.windows, Relaxed);
+                if let Some(end) = published.until {
+                    steps.metrics.complete_until.fetch_max(end, Relaxed);
                 }
-                published.into_iter().try_for_each(|rows| self.push(node, rows))?;
-                self.watermark(node, time)
+                steps.watermark(node, time)
             }
         }
     }
 
     /// Makes everything written so far visible.
     pub fn flush(&mut self) -> Result<(), Error> {
-        if std::mem::take(&mut self.dirty) {
-            self.sinks.iter_mut().flatten().try_for_each(|sink| sink.flush())?;
+        if std::mem::take(&mut self.steps.dirty) {
+            self.steps
+                .sinks
+                .iter_mut()
+                .flatten()
+                .try_for_each(|sink| sink.flush())?;
         }
         Ok(())
     }
 
     /// True if rows were written since the last flush.
     pub fn is_dirty(&self) -> bool {
-        self.dirty
+        self.steps.dirty
     }
 
     /// Flushes and closes the sinks, all of them even if one fails.
     pub fn close(&mut self) -> Result<(), Error> {
-        let results: Vec<_> = self.sinks.iter_mut().flatten().map(|sink| sink.close()).collect();
+        let results: Vec<_> = self.steps.sinks.iter_mut().flatten().map(|sink| sink.close()).collect();
         results.into_iter().collect()
     }
 
     /// Bytes of state.
     pub fn size(&self) -> usize {
         let windows: usize = self.windows.iter().map(|window| window.merge.size()).sum();
-        let held: usize = self.sinks.iter().flatten().map(|sink| sink.size()).sum();
+        let held: usize = self.steps.sinks.iter().flatten().map(|sink| sink.size()).sum();
         windows
             + held
             + self
+                .steps
                 .operators
                 .iter()
                 .flatten()
@@ -177,7 +190,12 @@ impl Finisher {
         let windows = self.windows.iter_mut().map(|w| Ok((w.merge.save()?, w.published)));
         let windows = windows.collect::<Result<_, Error>>()?;
         let save = |state: &mut Option<OperatorState>| state.as_mut().map_or(Ok(Vec::new()), |s| s.operator.save());
-        let operators = self.operators.iter_mut().map(save).collect::<Result<_, Error>>()?;
+        let operators = self
+            .steps
+            .operators
+            .iter_mut()
+            .map(save)
+            .collect::<Result<_, Error>>()?;
         Ok(FinalState { windows, operators })
     }
 
@@ -185,7 +203,7 @@ impl Finisher {
     ///
     /// Slots of closed panes are partitions, as for workers.
     pub fn load(&mut self, state: FinalState) -> Result<(), Error> {
-        if state.windows.len() != self.windows.len() || state.operators.len() != self.operators.len() {
+        if state.windows.len() != self.windows.len() || state.operators.len() != self.steps.operators.len() {
             return Err(Error::State("saved by another plan".to_string()));
         }
         for (window, (saved, published)) in self.windows.iter_mut().zip(state.windows) {
@@ -193,7 +211,7 @@ impl Finisher {
             window.published = published;
             window.closed.fill(published);
         }
-        for (operator, saved) in self.operators.iter_mut().zip(state.operators) {
+        for (operator, saved) in self.steps.operators.iter_mut().zip(state.operators) {
             if let Some(operator) = operator {
                 operator.operator.load(saved)?;
             }
@@ -202,7 +220,8 @@ impl Finisher {
         for window in 0..self.windows.len() {
             let published = self.windows[window].published;
             if published > START {
-                self.watermark(self.graph.windows[window].node, published)?;
+                let node = self.steps.graph.windows[window].node;
+                self.steps.watermark(node, published)?;
             }
         }
         Ok(())
@@ -210,9 +229,9 @@ impl Finisher {
 
     /// What sinks hold back at a barrier, by node.
     pub fn prepare(&mut self) -> Result<Vec<(NodeId, Vec<u8>)>, Error> {
-        self.dirty = false;
+        self.steps.dirty = false;
         let mut held = Vec::new();
-        for (node, sink) in self.sinks.iter_mut().enumerate() {
+        for (node, sink) in self.steps.sinks.iter_mut().enumerate() {
             if let Some(sink) = sink {
                 held.extend(sink.prepare()?.map(|bytes| (node, bytes)));
             }
@@ -222,7 +241,8 @@ impl Finisher {
 
     /// A checkpoint is durable: sinks show what they held back for it.
     pub fn commit(&mut self, checkpoint: &Checkpoint<'_>) -> Result<(), Error> {
-        self.sinks
+        self.steps
+            .sinks
             .iter_mut()
             .flatten()
             .try_for_each(|sink| sink.commit(checkpoint))
@@ -230,7 +250,7 @@ impl Finisher {
 
     /// The run goes on from a checkpoint in which a sink held something back.
     pub fn recover(&mut self, node: NodeId, checkpoint: &Checkpoint<'_>, held: &[u8]) -> Result<(), Error> {
-        match self.sinks.get_mut(node) {
+        match self.steps.sinks.get_mut(node) {
             Some(Some(sink)) => sink.recover(checkpoint, held),
             _ => Err(Error::State(format!("node {node} is no sink"))),
         }
@@ -239,12 +259,14 @@ impl Finisher {
     /// Windows and rows that it counted since the start of the run.
     pub fn counts(&self) -> Counts {
         Counts {
-            rows_out: self.metrics.rows_out.load(Relaxed),
-            windows: self.metrics.windows.load(Relaxed),
+            rows_out: self.steps.metrics.rows_out.load(Relaxed),
+            windows: self.steps.metrics.windows.load(Relaxed),
             ..Counts::default()
         }
     }
+}
 
+impl Steps {
     /// Rows that a node puts out.
     fn push(&mut self, node: NodeId, rows: WindowRows) -> Result<(), Error> {
         let graph = self.graph.clone();

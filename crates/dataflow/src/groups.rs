@@ -6,7 +6,7 @@
 //! table and merging it into an empty one gives the same table.
 
 use crate::Error;
-use crate::batch::assemble;
+use crate::batch::{assemble, record_batch};
 use crate::expr::{evaluate, evaluate_predicate};
 use crate::key_log::KeyLog;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
@@ -140,7 +140,51 @@ impl Grouping {
     }
 }
 
+impl Grouping {
+    /// The inputs that [`Inputs::to_rows`] wrote.
+    pub fn inputs_of(&self, rows: &RecordBatch) -> Result<Inputs, Error> {
+        let mut columns = rows.columns().iter().cloned();
+        let mut next = || {
+            columns
+                .next()
+                .ok_or_else(|| Error::State("rows of another grouping".into()))
+        };
+        let mut some = |count: usize| (0..count).map(|_| next()).collect::<Result<Vec<_>, Error>>();
+        let keys = some(self.keys.len())?;
+        let arguments = self.arguments.iter().map(|arguments| some(arguments.len()));
+        let arguments = arguments.collect::<Result<_, _>>()?;
+        let filter = |aggregate: &Aggregate| match &aggregate.filter {
+            Some(_) => Ok(Some(next()?.as_boolean().clone())),
+            None => Ok(None),
+        };
+        let filters = self.aggregates.iter().map(filter).collect::<Result<_, Error>>()?;
+        let times = match self.with_times {
+            true => Some(next()?.as_primitive::<Int64Type>().clone()),
+            false => None,
+        };
+        Ok(Inputs {
+            rows: rows.num_rows(),
+            keys,
+            arguments,
+            filters,
+            times,
+        })
+    }
+}
+
 impl Inputs {
+    /// All columns as rows, keys first.
+    pub fn to_rows(&self) -> Result<RecordBatch, Error> {
+        let mut columns = self.keys.clone();
+        columns.extend(self.arguments.iter().flatten().cloned());
+        let filters = self.filters.iter().flatten();
+        columns.extend(filters.map(|filter| Arc::new(filter.clone()) as ArrayRef));
+        columns.extend(self.times.iter().map(|times| Arc::new(times.clone()) as ArrayRef));
+        let field = |(at, column): (usize, &ArrayRef)| Field::new(at.to_string(), column.data_type().clone(), true);
+        let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
+        record_batch(Arc::new(Schema::new(fields)), columns, self.rows)
+    }
+
     /// The inputs of rows at these positions.
     pub fn take(&self, positions: &UInt32Array) -> Result<Self, Error> {
         let all = |columns: &[ArrayRef]| {

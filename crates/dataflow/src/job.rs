@@ -16,6 +16,7 @@ use crate::graph::Graph;
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::sink::{Checkpoint, Position, SinkFactory};
 use crate::source::{At, Source, SourceFactory, Start};
+use crate::spill::Spill;
 use crate::threads::{Durable, FinalThread, WorkerThread};
 use crate::worker::{Owned, Patience, Worker};
 use crossbeam_channel::bounded;
@@ -32,6 +33,8 @@ pub struct JobOptions {
     pub parallelism: usize,
     /// Bytes of state over which the run ends with an error. `None`: no limit.
     pub memory_limit: Option<usize>,
+    /// Where panes go that are too large for memory. `None`: nowhere.
+    pub spill: Option<Arc<Spill>>,
     /// A partition without rows for so long, its log read to the end, is left out of the watermark.
     pub idle_timeout: Duration,
     /// When all partitions have been silent for so long, open windows are published. `None`: never.
@@ -43,6 +46,7 @@ impl Default for JobOptions {
         Self {
             parallelism: 1,
             memory_limit: None,
+            spill: None,
             idle_timeout: Duration::from_secs(10),
             idle_close: Some(Duration::from_secs(30)),
         }
@@ -107,7 +111,7 @@ impl Job {
             mut progress,
         } = open(&graph, sources)?;
         let mut keeping = checkpoints
-            .map(|checkpoints| Keeping::begin(checkpoints, &graph, &mut owned))
+            .map(|checkpoints| Keeping::begin(checkpoints, &graph, &mut owned, options.spill.as_ref()))
             .transpose()?;
         for (owned, progress) in owned.iter().zip(&mut progress) {
             *progress.position.get_mut() = owned.start.unwrap_or(-1);
@@ -121,6 +125,9 @@ impl Job {
         }
         let metrics = Arc::new(metrics);
         let mut finisher = Finisher::new(graph.clone(), metrics.clone(), workers, sinks)?;
+        if let Some(spill) = &options.spill {
+            finisher.spill_to(spill);
+        }
         if let Some(keeping) = &mut keeping {
             keeping.recover(&mut finisher, &owned)?;
         }
@@ -157,6 +164,9 @@ impl Job {
             }
             let shared_parts = (graph.clone(), frontier.clone(), metrics.clone());
             let mut worker = Worker::new(number, shared_parts, patience, mine, readers, &owned, clock.now());
+            if let Some(spill) = &options.spill {
+                worker.spill_to(spill, workers);
+            }
             if let Some(keeping) = &keeping {
                 worker.to_freeze();
                 worker.load(&keeping.restored.state, workers)?;
@@ -169,6 +179,7 @@ impl Job {
                 clock: clock.clone(),
                 metrics: metrics.clone(),
                 memory: options.memory_limit,
+                spills: options.spill.is_some(),
                 keeping: keeping
                     .as_ref()
                     .map(|keeping| (wanted.clone(), keeping.checkpoints.faults.clone())),
@@ -185,6 +196,7 @@ impl Job {
             metrics: metrics.clone(),
             aligner: Aligner::new(workers),
             memory: options.memory_limit,
+            spill: options.spill.clone(),
             keeping: keeping.as_ref().map(|keeping| Durable {
                 collect,
                 durable,
@@ -320,10 +332,15 @@ struct Keeping {
 impl Keeping {
     /// Fits the state that was found to the graph; a state that begins is stored at once, so that it is known from where
     /// its partitions are read.
-    fn begin(mut checkpoints: Checkpoints, graph: &Graph, owned: &mut [Owned]) -> Result<Self, Error> {
+    fn begin(
+        mut checkpoints: Checkpoints,
+        graph: &Graph,
+        owned: &mut [Owned],
+        spill: Option<&Arc<Spill>>,
+    ) -> Result<Self, Error> {
         let layout = Layout::new(graph, owned);
-        let commutative: Vec<bool> = graph.windows.iter().map(|w| w.grouping.is_commutative()).collect();
-        let restored = restore(&mut checkpoints.claim, &layout, &commutative)?;
+        let windows: Vec<_> = graph.windows.iter().map(|window| window.grouping.clone()).collect();
+        let restored = restore(&mut checkpoints.claim, &layout, &windows, spill)?;
         for note in checkpoints.claim.notes().iter().chain(&restored.notes) {
             (checkpoints.report)(note);
         }

@@ -9,6 +9,7 @@
 //! | `batch`, `expr`, `unnest`, `stateless` | rows, and steps that look at each row alone |
 //! | `event_time`, `frontier`, `silence` | event time of rows, watermarks of partitions, and which of them are silent |
 //! | `groups`, `key_log`, `panes`, `tree`, `session`, `merge`, `publish` | windows: from rows to published windows |
+//! | `spill` | state on a disk when it outgrows memory |
 //! | `operator`, `regroup`, `row_number`, `join` | steps after a window |
 //! | `graph`, `worker`, `finisher` | the two tiers as step functions |
 //! | `checkpoint` | the state on its way to a store and back |
@@ -38,6 +39,7 @@ pub mod session;
 pub mod silence;
 pub mod sink;
 pub mod source;
+pub mod spill;
 pub mod stateless;
 mod threads;
 pub mod tree;

@@ -1,15 +1,18 @@
 //! The final half of a window: panes of all workers into published windows.
 //!
 //! Partials of one pane wait until every worker has closed it, and merge in the order of their slots (partitions). A
-//! window is published once, when its end is reached, and windows are published in the order of their ends.
+//! window is published once, when its end is reached, and windows are published in the order of their ends. Its rows come at
+//! once if all of its state is in memory; otherwise some groups at a time, in the order of their keys.
 
 use crate::Error;
 use crate::frontier::START;
-use crate::groups::{GroupTable, Grouping};
-use crate::operator::{Bounds, Saved, WindowRows};
+use crate::groups::Grouping;
+use crate::operator::{Bounds, WindowRows};
 use crate::panes::{PanePartial, pane_width};
 use crate::publish::Publisher;
 use crate::session::Sessions;
+use crate::spill::merge::{merge, merged};
+use crate::spill::{Life, Partial, Spill};
 use crate::tree::PaneTree;
 use arrow::array::RecordBatch;
 use hitters_planner::window::Window;
@@ -21,11 +24,40 @@ pub struct Merge {
     grouping: Arc<Grouping>,
     width: i64,
     /// Partials that wait for their pane to close, by pane and slot.
-    waiting: BTreeMap<(i64, usize), Vec<RecordBatch>>,
+    waiting: BTreeMap<(i64, usize), Partial>,
     waiting_bytes: usize,
     shape: Shape,
     publisher: Publisher,
+    spill: Option<Arc<Spill>>,
 }
+
+/// A part of a saved window.
+#[derive(Clone, Debug)]
+pub struct SavedPartial {
+    /// Pane and slot of a partial that waits; for others, the tags of this file.
+    pub tag: (i64, i64),
+    /// The states.
+    pub partial: Partial,
+}
+
+/// Windows that were published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// How many.
+    pub windows: u64,
+    /// The end of the last one.
+    pub until: Option<i64>,
+}
+
+impl Published {
+    fn add(&mut self, end: i64) {
+        self.windows += 1;
+        self.until = self.until.max(Some(end));
+    }
+}
+
+/// Takes rows of windows as they are published.
+pub type Output<'o> = &'o mut dyn FnMut(WindowRows) -> Result<(), Error>;
 
 enum Shape {
     Tumble,
@@ -63,75 +95,95 @@ impl Merge {
             waiting_bytes: 0,
             shape,
             publisher,
+            spill: None,
         }
     }
 
+    /// From now on, closed panes that are too many for memory go there.
+    pub fn spill_to(&mut self, spill: &Arc<Spill>) {
+        if let Shape::Hop { tree, .. } = &mut self.shape {
+            tree.spill_to(spill.clone());
+        }
+        self.spill = Some(spill.clone());
+    }
+
     /// Takes a pane that a worker closed.
-    pub fn add(&mut self, pane: PanePartial) {
-        self.waiting_bytes += pane.partial.get_array_memory_size();
+    pub fn add(&mut self, mut pane: PanePartial) -> Result<(), Error> {
+        if let Some(spill) = &self.spill
+            && self.waiting_bytes + pane.partial.held() > spill.shares.closed / 2
+        {
+            pane.partial.store(spill, &self.grouping, Life::Brief)?;
+        }
+        self.waiting_bytes += pane.partial.held();
         self.waiting
             .entry((pane.pane, pane.slot))
             .or_default()
-            .push(pane.partial);
+            .append(pane.partial);
+        Ok(())
     }
 
     /// Every worker has closed its panes up to `time`: publishes what is complete by then.
-    pub fn watermark(&mut self, time: i64) -> Result<Vec<WindowRows>, Error> {
-        let mut published = Vec::new();
-        while let Some((pane, mut table)) = self.next_complete(time)? {
+    pub fn watermark(&mut self, time: i64, output: Output<'_>) -> Result<Published, Error> {
+        let mut published = Published::default();
+        while let Some((pane, parts)) = self.next_complete(time) {
             let end = pane.saturating_add(self.width);
             match &mut self.shape {
-                Shape::Tumble => published.push(self.publisher.publish(&mut table, Bounds { end, start: pane })?),
+                Shape::Tumble => {
+                    let window = Bounds { end, start: pane };
+                    let publisher = &self.publisher;
+                    merge(&self.grouping, &parts, |table| {
+                        output(publisher.publish(table, window)?)
+                    })?;
+                    published.add(end);
+                }
                 Shape::Hop { tree, .. } => {
                     // Windows before this pane must not wait for it, and it must not outrun them in memory.
-                    tree.insert(pane.div_euclid(self.width), table.take_partial()?);
-                    self.publish_hops(pane, &mut published)?;
+                    let complete = merged(self.spill.as_ref(), &self.grouping, &parts)?;
+                    tree.insert(pane.div_euclid(self.width), complete)?;
+                    self.publish_hops(pane, &mut published, output)?;
                 }
                 Shape::Session(sessions) => {
-                    published.extend(sessions.publish(pane, &self.publisher)?);
-                    sessions.add(table.take_partial()?)?;
+                    publish_sessions(sessions, pane, &self.publisher, &mut published, output)?;
+                    merge(&self.grouping, &parts, |table| sessions.add(table.take_partial()?))?;
                 }
             }
         }
         match &mut self.shape {
             Shape::Tumble => {}
-            Shape::Hop { .. } => self.publish_hops(time, &mut published)?,
-            Shape::Session(sessions) => published.extend(sessions.publish(time, &self.publisher)?),
+            Shape::Hop { .. } => self.publish_hops(time, &mut published, output)?,
+            Shape::Session(sessions) => {
+                publish_sessions(sessions, time, &self.publisher, &mut published, output)?;
+            }
         }
         Ok(published)
     }
 
     /// A copy of the state.
-    pub fn save(&mut self) -> Result<Vec<Saved>, Error> {
-        let mut saved: Vec<Saved> = self
-            .waiting
-            .iter()
-            .flat_map(|((pane, slot), partials)| {
-                partials.iter().map(|rows| Saved {
-                    tag: (*pane, *slot as i64),
-                    rows: rows.clone(),
-                })
-            })
-            .collect();
+    pub fn save(&mut self) -> Result<Vec<SavedPartial>, Error> {
+        let waiting = self.waiting.iter().map(|((pane, slot), partial)| SavedPartial {
+            tag: (*pane, *slot as i64),
+            partial: partial.clone(),
+        });
+        let mut saved: Vec<SavedPartial> = waiting.collect();
         match &mut self.shape {
             Shape::Tumble => {}
             Shape::Hop {
                 tree, published_until, ..
             } => {
-                saved.extend(tree.panes().map(|(index, rows)| Saved {
+                saved.extend(tree.panes().map(|(index, partial)| SavedPartial {
                     tag: (index, COMPLETE),
-                    rows: rows.clone(),
+                    partial: partial.clone(),
                 }));
                 let nothing = RecordBatch::new_empty(self.grouping.partial_schema().clone());
-                saved.push(Saved {
+                saved.push(SavedPartial {
                     tag: (*published_until, COMPLETE),
-                    rows: nothing,
+                    partial: nothing.into(),
                 });
             }
             Shape::Session(sessions) => {
-                saved.extend(sessions.save()?.into_iter().map(|rows| Saved {
+                saved.extend(sessions.save()?.into_iter().map(|rows| SavedPartial {
                     tag: (0, SESSIONS),
-                    rows,
+                    partial: rows.into(),
                 }));
             }
         }
@@ -139,21 +191,23 @@ impl Merge {
     }
 
     /// Takes saved state into a fresh merge.
-    pub fn load(&mut self, saved: Vec<Saved>) -> Result<(), Error> {
-        for Saved {
+    pub fn load(&mut self, saved: Vec<SavedPartial>) -> Result<(), Error> {
+        for SavedPartial {
             tag: (first, second),
-            rows,
+            partial,
         } in saved
         {
             match (&mut self.shape, second) {
-                (Shape::Hop { published_until, .. }, COMPLETE) if rows.num_rows() == 0 => *published_until = first,
-                (Shape::Hop { tree, .. }, COMPLETE) => tree.insert(first, rows),
-                (Shape::Session(sessions), SESSIONS) => sessions.add(rows)?,
+                (Shape::Hop { published_until, .. }, COMPLETE) if partial.rows() == 0 => *published_until = first,
+                (Shape::Hop { tree, .. }, COMPLETE) => tree.insert(first, partial)?,
+                (Shape::Session(sessions), SESSIONS) => {
+                    partial.batches().try_for_each(|rows| sessions.add(rows?))?;
+                }
                 (_, slot) if slot >= 0 => self.add(PanePartial {
                     pane: first,
                     slot: slot as usize,
-                    partial: rows,
-                }),
+                    partial,
+                })?,
                 _ => return Err(Error::State("saved panes of another kind of window".to_string())),
             }
         }
@@ -170,26 +224,23 @@ impl Merge {
             }
     }
 
-    /// The earliest waiting pane, merged in the order of slots, if it ends at or before `time`.
-    fn next_complete(&mut self, time: i64) -> Result<Option<(i64, GroupTable)>, Error> {
-        let Some((&(pane, _), _)) = self.waiting.first_key_value() else {
-            return Ok(None);
-        };
+    /// The earliest waiting pane, in the order of slots, if it ends at or before `time`.
+    fn next_complete(&mut self, time: i64) -> Option<(i64, Vec<Partial>)> {
+        let (&(pane, _), _) = self.waiting.first_key_value()?;
         if pane.saturating_add(self.width) > time {
-            return Ok(None);
+            return None;
         }
-        let mut table = GroupTable::new(self.grouping.clone())?;
+        let mut parts = Vec::new();
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 == pane) {
-            for partial in entry.remove() {
-                self.waiting_bytes -= partial.get_array_memory_size();
-                table.merge(&partial)?;
-            }
+            let partial = entry.remove();
+            self.waiting_bytes -= partial.held();
+            parts.push(partial);
         }
-        Ok(Some((pane, table)))
+        Some((pane, parts))
     }
 
     /// Publishes hop windows that end at or before `time`.
-    fn publish_hops(&mut self, time: i64, published: &mut Vec<WindowRows>) -> Result<(), Error> {
+    fn publish_hops(&mut self, time: i64, published: &mut Published, output: Output<'_>) -> Result<(), Error> {
         let Shape::Hop {
             panes_in_window,
             tree,
@@ -209,13 +260,35 @@ impl Merge {
                 end,
                 start: (last - *panes_in_window).saturating_mul(self.width),
             };
-            let mut table = tree.window(last - *panes_in_window, last)?;
-            if !table.is_empty() {
-                published.push(self.publisher.publish(&mut table, window)?);
+            let parts = tree.window(last - *panes_in_window, last)?;
+            let (publisher, mut empty) = (&self.publisher, true);
+            merge(&self.grouping, &parts, |table| {
+                empty = false;
+                output(publisher.publish(table, window)?)
+            })?;
+            if !empty {
+                published.add(end);
             }
             *published_until = end;
             tree.forget(last + 1 - *panes_in_window);
         }
         Ok(())
     }
+}
+
+/// Publishes the sessions that end at or before `time`.
+fn publish_sessions(
+    sessions: &mut Sessions,
+    time: i64,
+    publisher: &Publisher,
+    published: &mut Published,
+    output: Output<'_>,
+) -> Result<(), Error> {
+    let Some(rows) = sessions.publish(time, publisher)? else {
+        return Ok(());
+    };
+    if let Some(window) = rows.window {
+        published.add(window.end);
+    }
+    output(rows)
 }

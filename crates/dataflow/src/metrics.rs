@@ -1,8 +1,13 @@
 //! What a running dataflow counts, for people and for tests.
 
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Closings of windows that are remembered.
+const CLOSINGS: usize = 1024;
 
 /// What a dataflow, or a part of it, has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +66,12 @@ pub struct Metrics {
     pub(crate) state: Vec<AtomicUsize>,
     /// The most bytes of state seen at once.
     pub peak_state: AtomicUsize,
+    /// Bytes of state on disk, where state can spill.
+    pub disk: AtomicU64,
+    /// The most bytes on disk seen at once.
+    pub peak_disk: AtomicU64,
+    /// How long the last closings of windows took that published some, in microseconds: merging, steps behind, sinks.
+    closings: Mutex<VecDeque<u32>>,
     /// Progress by partition.
     pub partitions: Vec<PartitionMetrics>,
     /// Panes and groups open at the last look, by worker.
@@ -128,6 +139,9 @@ impl Metrics {
             complete_until: AtomicI64::new(i64::MIN),
             state: (0..=workers).map(|_| AtomicUsize::new(0)).collect(),
             peak_state: AtomicUsize::new(0),
+            disk: AtomicU64::new(0),
+            peak_disk: AtomicU64::new(0),
+            closings: Mutex::new(VecDeque::new()),
             partitions,
             open: (0..workers).map(|_| Mutex::new((0, 0))).collect(),
             before: Counts::default(),
@@ -174,6 +188,30 @@ impl Metrics {
         let expected: u64 = self.partitions.iter().map(|p| p.expected).sum::<Option<u64>>()?;
         let records: u64 = self.partitions.iter().map(|p| p.records.load(Relaxed)).sum();
         (expected > 0).then(|| (records as f64 / expected as f64).min(1.0))
+    }
+
+    /// The median and the longest of the last closings of windows that published some; `None` before the first.
+    pub fn closings(&self) -> Option<(Duration, Duration)> {
+        let mut all: Vec<u32> = self.closings.lock().ok()?.iter().copied().collect();
+        all.sort_unstable();
+        let time = |micros: &u32| Duration::from_micros(u64::from(*micros));
+        Some((all.get(all.len() / 2).map(time)?, all.last().map(time)?))
+    }
+
+    /// Notes that a closing took so long.
+    pub(crate) fn note_closing(&self, took: Duration) {
+        if let Ok(mut closings) = self.closings.lock() {
+            if closings.len() >= CLOSINGS {
+                closings.pop_front();
+            }
+            closings.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Notes the bytes that are on disk.
+    pub(crate) fn note_disk(&self, bytes: u64) {
+        self.disk.store(bytes, Relaxed);
+        self.peak_disk.fetch_max(bytes, Relaxed);
     }
 
     /// Notes the state of one cell and gives the bytes of all.

@@ -5,12 +5,14 @@
 //! one state for each partition and pane, which later merge in the order of the partitions; the others keep one for the
 //! worker. So the result does not depend on how partitions are spread over workers.
 //!
-//! Bound: state grows with open panes and groups, not with rows.
+//! Bound: state grows with open panes and groups, not with rows. Where there is a disk to spill to, the largest panes go there
+//! when those of a worker outgrow its share of the memory.
 
 use crate::Error;
 use crate::batch::Batch;
 use crate::frontier::START;
 use crate::groups::{FrozenPartial, GroupTable, Grouping, Inputs};
+use crate::spill::{Life, Partial, Spill, open};
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use hitters_planner::window::Window;
 use std::collections::BTreeMap;
@@ -62,7 +64,7 @@ pub struct PanePartial {
     /// Place in the order in which partials of one pane merge.
     pub slot: usize,
     /// Groups and their states.
-    pub partial: RecordBatch,
+    pub partial: Partial,
 }
 
 /// A copy of the state of one open pane.
@@ -72,7 +74,47 @@ pub struct FrozenPane {
     /// Place in the order in which partials of one pane merge.
     pub slot: usize,
     /// Groups and their states.
-    pub partial: FrozenPartial,
+    pub groups: FrozenGroups,
+}
+
+/// A copy of groups, in memory or on disk.
+pub enum FrozenGroups {
+    /// In memory.
+    Table(FrozenPartial),
+    /// On disk.
+    Spilled(open::FrozenPane),
+}
+
+impl FrozenGroups {
+    /// The states of all groups, some at a time.
+    pub fn each(self, mut each: impl FnMut(RecordBatch) -> Result<(), Error>) -> Result<(), Error> {
+        match self {
+            Self::Table(table) => each(table.into_partial()?),
+            Self::Spilled(pane) => pane.each(each),
+        }
+    }
+}
+
+/// The groups of an open pane.
+enum Groups {
+    Table(GroupTable),
+    Spilled(open::SpilledPane),
+}
+
+impl Groups {
+    fn size(&self) -> usize {
+        match self {
+            Self::Table(table) => table.size(),
+            Self::Spilled(pane) => pane.size(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Table(table) => table.len(),
+            Self::Spilled(pane) => pane.groups(),
+        }
+    }
 }
 
 /// The open panes of one window node on one worker.
@@ -82,10 +124,11 @@ pub struct Panes {
     width: i64,
     /// The one slot of commutative aggregates; otherwise the partition is the slot.
     worker_slot: Option<usize>,
-    open: BTreeMap<(i64, usize), GroupTable>,
+    open: BTreeMap<(i64, usize), Groups>,
     closed_until: i64,
     /// Whether panes will be frozen.
     to_freeze: bool,
+    spill: Option<Arc<Spill>>,
 }
 
 impl Panes {
@@ -101,7 +144,38 @@ impl Panes {
             open: BTreeMap::new(),
             closed_until: START,
             to_freeze: false,
+            spill: None,
         }
+    }
+
+    /// From now on, panes can go there.
+    pub fn spill_to(&mut self, spill: Arc<Spill>) {
+        self.spill = Some(spill);
+    }
+
+    /// Writes the largest pane that is in memory to disk; false if there is none, or no disk.
+    pub fn relieve(&mut self) -> Result<bool, Error> {
+        let Some(spill) = &self.spill else { return Ok(false) };
+        let tables = self.open.values_mut().filter_map(|groups| match groups {
+            Groups::Table(table) if table.len() > 1 => Some((table.size(), groups)),
+            _ => None,
+        });
+        let Some((_, largest)) = tables.max_by_key(|(size, _)| *size) else {
+            return Ok(false);
+        };
+        if let Groups::Table(table) = largest {
+            *largest = Groups::Spilled(open::SpilledPane::new(spill, &self.grouping, table)?);
+        }
+        Ok(true)
+    }
+
+    /// Bytes of the largest pane in memory that can be written to disk.
+    pub fn largest(&self) -> usize {
+        let tables = self.open.values().filter_map(|groups| match groups {
+            Groups::Table(table) if table.len() > 1 => Some(table.size()),
+            _ => None,
+        });
+        tables.max().unwrap_or(0)
     }
 
     /// Makes panes from now on such that freezing them is a short pause.
@@ -152,22 +226,33 @@ impl Panes {
             if pane.saturating_add(self.width) > until {
                 break;
             }
-            closed.push(PanePartial {
-                pane,
-                slot,
-                partial: entry.remove().take_partial()?,
-            });
+            let partial = match entry.remove() {
+                Groups::Spilled(pane) => pane.close()?,
+                Groups::Table(mut table) => {
+                    let size = table.size();
+                    let mut partial = Partial::from(table.take_partial()?);
+                    // Large ones do not wait for the final tier in memory.
+                    if let Some(spill) = self.spill.as_ref().filter(|spill| size > spill.shares.closed / 8) {
+                        partial.store(spill, &self.grouping, Life::Brief)?;
+                    }
+                    partial
+                }
+            };
+            closed.push(PanePartial { pane, slot, partial });
         }
         Ok(closed)
     }
 
     /// A copy of the state.
     pub fn freeze(&mut self) -> Result<Vec<FrozenPane>, Error> {
-        let freeze = |((pane, slot), table): (&(i64, usize), &mut GroupTable)| {
+        let freeze = |((pane, slot), groups): (&(i64, usize), &mut Groups)| {
             Ok(FrozenPane {
                 pane: *pane,
                 slot: *slot,
-                partial: table.freeze()?,
+                groups: match groups {
+                    Groups::Table(table) => FrozenGroups::Table(table.freeze()?),
+                    Groups::Spilled(pane) => FrozenGroups::Spilled(pane.freeze()),
+                },
             })
         };
         self.open.iter_mut().map(freeze).collect()
@@ -175,8 +260,14 @@ impl Panes {
 
     /// Adds a saved pane.
     pub fn load(&mut self, saved: &PanePartial) -> Result<(), Error> {
-        self.table(saved.pane, self.worker_slot.unwrap_or(saved.slot))?
-            .merge(&saved.partial)
+        let slot = self.worker_slot.unwrap_or(saved.slot);
+        for rows in saved.partial.batches() {
+            match self.groups_of(saved.pane, slot)? {
+                Groups::Table(table) => table.merge(&rows?)?,
+                Groups::Spilled(pane) => pane.merge(&rows?)?,
+            }
+        }
+        Ok(())
     }
 
     /// Panes up to this time were closed when the state was saved.
@@ -191,27 +282,30 @@ impl Panes {
 
     /// Bytes held.
     pub fn size(&self) -> usize {
-        self.open.values().map(GroupTable::size).sum()
+        self.open.values().map(Groups::size).sum()
     }
 
-    /// Open panes and groups in them.
+    /// Open panes and groups in them, as far as they are known.
     pub fn groups(&self) -> (usize, usize) {
-        (self.open.len(), self.open.values().map(GroupTable::len).sum())
+        (self.open.len(), self.open.values().map(Groups::len).sum())
     }
 
-    fn table(&mut self, pane: i64, slot: usize) -> Result<&mut GroupTable, Error> {
+    fn groups_of(&mut self, pane: i64, slot: usize) -> Result<&mut Groups, Error> {
         Ok(match self.open.entry((pane, slot)) {
             std::collections::btree_map::Entry::Occupied(table) => table.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => place.insert(if self.to_freeze {
+            std::collections::btree_map::Entry::Vacant(place) => place.insert(Groups::Table(if self.to_freeze {
                 GroupTable::to_freeze(self.grouping.clone())?
             } else {
                 GroupTable::new(self.grouping.clone())?
-            }),
+            })),
         })
     }
 
     fn add_to_pane(&mut self, pane: i64, slot: usize, inputs: &Inputs) -> Result<(), Error> {
-        self.table(pane, slot)?.update(inputs)
+        match self.groups_of(pane, slot)? {
+            Groups::Table(table) => table.update(inputs),
+            Groups::Spilled(pane) => pane.add(inputs),
+        }
     }
 
     /// Counts late rows, and gives the others if there are late ones.

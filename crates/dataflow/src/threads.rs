@@ -11,6 +11,7 @@ use crate::finisher::Finisher;
 use crate::job::Shared;
 use crate::metrics::Metrics;
 use crate::sink::Checkpoint;
+use crate::spill::Spill;
 use crate::worker::{Message, Step, Worker};
 use crossbeam_channel::{Receiver, Sender, never, select};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(crate) struct WorkerThread {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub memory: Option<usize>,
+    /// Whether state can go to disk.
+    pub spills: bool,
     /// Barriers asked for so far, if checkpoints are kept.
     pub keeping: Option<(Arc<AtomicU64>, Arc<dyn Faults>)>,
 }
@@ -99,7 +102,7 @@ impl WorkerThread {
             *cell = open;
         }
         let all = self.metrics.note_state(self.number, self.worker.size());
-        check_memory(all, self.memory, &self.metrics)
+        check_memory(all, self.memory, self.spills, &self.metrics)
     }
 }
 
@@ -111,6 +114,8 @@ pub(crate) struct FinalThread {
     pub metrics: Arc<Metrics>,
     pub aligner: Aligner,
     pub memory: Option<usize>,
+    /// Where state goes that is too large for memory.
+    pub spill: Option<Arc<Spill>>,
     /// If checkpoints are kept.
     pub keeping: Option<Durable>,
 }
@@ -166,11 +171,14 @@ impl FinalThread {
                     };
                     for message in messages {
                         let closes = matches!(message, Message::Closed { .. });
+                        let (begun, before) = (Instant::now(), self.metrics.windows.load(Relaxed));
                         self.finisher.handle(message)?;
                         handled += 1;
+                        if closes && self.metrics.windows.load(Relaxed) > before {
+                            self.metrics.note_closing(begun.elapsed());
+                        }
                         if closes || handled.is_multiple_of(MEASURE) {
-                            let all = self.metrics.note_state(self.metrics.workers(), self.finisher.size());
-                            check_memory(all, self.memory, &self.metrics)?;
+                            self.measure()?;
                         }
                         if closes || flushed.elapsed() >= FLUSH {
                             self.finisher.flush()?;
@@ -189,6 +197,16 @@ impl FinalThread {
                 }
             }
         }
+    }
+
+    fn measure(&self) -> Result<(), Error> {
+        let mut bytes = self.finisher.size();
+        if let Some(spill) = &self.spill {
+            bytes += spill.store().memory();
+            self.metrics.note_disk(spill.store().disk());
+        }
+        let all = self.metrics.note_state(self.metrics.workers(), bytes);
+        check_memory(all, self.memory, self.spill.is_some(), &self.metrics)
     }
 
     /// Freezes the final tier and hands everything to the thread that stores it.
@@ -259,7 +277,7 @@ fn note_pause(metrics: &Metrics, begun: Instant) {
     metrics.longest_pause.fetch_max(micros, Relaxed);
 }
 
-fn check_memory(bytes: usize, limit: Option<usize>, metrics: &Metrics) -> Result<(), Error> {
+fn check_memory(bytes: usize, limit: Option<usize>, spills: bool, metrics: &Metrics) -> Result<(), Error> {
     let Some(limit) = limit.filter(|limit| bytes > *limit) else {
         return Ok(());
     };
@@ -269,9 +287,15 @@ fn check_memory(bytes: usize, limit: Option<usize>, metrics: &Metrics) -> Result
         .filter_map(|cell| cell.lock().ok().map(|open| *open));
     let (panes, groups) = open.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));
     let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+    let what = if spills {
+        "panes are on disk as far as they can be; what stays in memory are sessions, rows that sinks hold back until a checkpoint, \
+         and steps behind windows (joins, second aggregations, numbering). Raise the limit, or let fewer rows reach these steps"
+    } else {
+        "raise the limit, let state go to disk (backend = \"rocksdb\" in [state] of the pipeline file), group by fewer keys, \
+         track fewer items, or use shorter windows"
+    };
     Err(Error::Memory(format!(
-        "state holds {} MiB, over the memory limit of {} MiB: {panes} panes with {groups} groups are open; raise the limit, \
-         group by fewer keys, track fewer items, or use shorter windows",
+        "state holds {} MiB, over the memory limit of {} MiB: {panes} panes with {groups} groups are open; {what}",
         mib(bytes),
         mib(limit)
     )))

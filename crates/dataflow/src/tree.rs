@@ -5,10 +5,15 @@
 //! those all but one or two are there from the window before. The tree is aligned to the epoch, so a window's merge order
 //! depends on the window alone, not on when the pipeline began: with sketches, whose merges are not associative to the
 //! bit, this keeps answers the same after a restart.
+//!
+//! Windows move to the right, so the left one of two nodes is not asked for again once their parent is there: it is let go,
+//! unless it is a pane, which checkpoints need. Bound: the panes of a window and half as many nodes above them; in memory,
+//! its share of it where there is a disk to spill to.
 
 use crate::Error;
-use crate::groups::{GroupTable, Grouping};
-use arrow::array::RecordBatch;
+use crate::groups::Grouping;
+use crate::spill::merge::merged;
+use crate::spill::{Life, Partial, Spill};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,8 +21,9 @@ use std::sync::Arc;
 pub struct PaneTree {
     grouping: Arc<Grouping>,
     /// Level and index to the merged partial. Level 0 holds the panes themselves; empty ones are absent.
-    nodes: BTreeMap<(u32, i64), RecordBatch>,
+    nodes: BTreeMap<(u32, i64), Partial>,
     bytes: usize,
+    spill: Option<Arc<Spill>>,
 }
 
 impl PaneTree {
@@ -27,12 +33,21 @@ impl PaneTree {
             grouping,
             nodes: BTreeMap::new(),
             bytes: 0,
+            spill: None,
         }
     }
 
-    /// Adds the complete pane with this index. Panes are added once, and before a window asks for them.
-    pub fn insert(&mut self, index: i64, partial: RecordBatch) {
-        self.keep((0, index), partial);
+    /// From now on, panes that are too many for memory go there.
+    pub fn spill_to(&mut self, spill: Arc<Spill>) {
+        self.spill = Some(spill);
+    }
+
+    /// Adds the complete pane with this index, or a further part of it that has other groups. Panes are whole before a window
+    /// asks for them.
+    pub fn insert(&mut self, index: i64, partial: Partial) -> Result<(), Error> {
+        let mut pane = self.remove((0, index)).unwrap_or_default();
+        pane.append(partial);
+        self.keep((0, index), pane)
     }
 
     /// Index of the first pane.
@@ -41,27 +56,25 @@ impl PaneTree {
     }
 
     /// The panes in their order.
-    pub fn panes(&self) -> impl Iterator<Item = (i64, &RecordBatch)> {
+    pub fn panes(&self) -> impl Iterator<Item = (i64, &Partial)> {
         self.nodes
             .range((0, i64::MIN)..=(0, i64::MAX))
             .map(|((_, index), partial)| (*index, partial))
     }
 
-    /// All groups of the panes `from..to`.
-    pub fn window(&mut self, from: i64, to: i64) -> Result<GroupTable, Error> {
-        let mut table = GroupTable::new(self.grouping.clone())?;
+    /// What all groups of the panes `from..to` merge from, in order.
+    pub fn window(&mut self, from: i64, to: i64) -> Result<Vec<Partial>, Error> {
+        let mut cover = Vec::new();
         let mut at = from;
         while at < to {
             let mut level = 0;
             while at & ((1 << (level + 1)) - 1) == 0 && at + (1 << (level + 1)) <= to {
                 level += 1;
             }
-            if let Some(partial) = self.node(level, at >> level)? {
-                table.merge(&partial)?;
-            }
+            cover.extend(self.node(level, at >> level)?);
             at += 1 << level;
         }
-        Ok(table)
+        Ok(cover)
     }
 
     /// Forgets panes before this index and what was merged from them.
@@ -70,42 +83,64 @@ impl PaneTree {
         self.nodes.retain(|(level, index), partial| {
             let kept = index << level >= before;
             if !kept {
-                *bytes -= partial.get_array_memory_size();
+                *bytes -= partial.held();
             }
             kept
         });
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub fn size(&self) -> usize {
         self.bytes
     }
 
-    fn node(&mut self, level: u32, index: i64) -> Result<Option<RecordBatch>, Error> {
+    fn node(&mut self, level: u32, index: i64) -> Result<Option<Partial>, Error> {
         if let Some(partial) = self.nodes.get(&(level, index)) {
             return Ok(Some(partial.clone()));
         }
         if level == 0 {
             return Ok(None);
         }
-        let merged = match (self.node(level - 1, index * 2)?, self.node(level - 1, index * 2 + 1)?) {
+        let (left, right) = (index * 2, index * 2 + 1);
+        let merged = match (self.node(level - 1, left)?, self.node(level - 1, right)?) {
             (None, None) => return Ok(None),
             (Some(one), None) | (None, Some(one)) => one,
-            (Some(left), Some(right)) => {
-                let mut table = GroupTable::new(self.grouping.clone())?;
-                table.merge(&left)?;
-                table.merge(&right)?;
-                table.take_partial()?
-            }
+            (Some(left), Some(right)) => merged(self.spill.as_ref(), &self.grouping, &[left, right])?,
         };
-        self.keep((level, index), merged.clone());
+        if level > 1 {
+            self.remove((level - 1, left));
+        }
+        self.keep((level, index), merged.clone())?;
         Ok(Some(merged))
     }
 
-    fn keep(&mut self, place: (u32, i64), partial: RecordBatch) {
-        self.bytes += partial.get_array_memory_size();
+    fn remove(&mut self, place: (u32, i64)) -> Option<Partial> {
+        let removed = self.nodes.remove(&place);
+        self.bytes -= removed.as_ref().map_or(0, Partial::held);
+        removed
+    }
+
+    fn keep(&mut self, place: (u32, i64), partial: Partial) -> Result<(), Error> {
+        self.bytes += partial.held();
         if let Some(old) = self.nodes.insert(place, partial) {
-            self.bytes -= old.get_array_memory_size();
+            self.bytes -= old.held();
         }
+        match self.spill.clone() {
+            Some(spill) if self.bytes > spill.shares.closed => self.store(&spill),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes nodes to disk until half of the share is free.
+    fn store(&mut self, spill: &Arc<Spill>) -> Result<(), Error> {
+        for partial in self.nodes.values_mut() {
+            if self.bytes <= spill.shares.closed / 2 {
+                break;
+            }
+            self.bytes -= partial.held();
+            partial.store(spill, &self.grouping, Life::Long)?;
+            self.bytes += partial.held();
+        }
+        Ok(())
     }
 }

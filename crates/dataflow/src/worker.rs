@@ -14,6 +14,7 @@ use crate::metrics::{Counts, Metrics};
 use crate::panes::{PanePartial, Panes, completion, pane_start, pane_width};
 use crate::silence::Silence;
 use crate::source::{Poll, Reader, Rows};
+use crate::spill::Spill;
 use crate::unnest::unnest;
 use arrow::array::RecordBatch;
 use hitters_planner::plan::{NodeId, NodeKind};
@@ -99,6 +100,8 @@ pub struct Worker {
     output: Vec<Message>,
     counts: Counts,
     steps: u64,
+    /// Bytes of open panes over which the largest go to disk.
+    share: usize,
 }
 
 /// How a step went.
@@ -163,7 +166,16 @@ impl Worker {
             output: Vec::new(),
             counts: Counts::default(),
             steps: 0,
+            share: usize::MAX,
         }
+    }
+
+    /// From now on, panes go there when those of this worker, one of `workers`, outgrow their share of the memory.
+    pub fn spill_to(&mut self, spill: &Arc<Spill>, workers: usize) {
+        self.share = spill.shares.open / workers.max(1);
+        self.panes
+            .iter_mut()
+            .for_each(|(panes, _)| panes.spill_to(spill.clone()));
     }
 
     /// Reads and processes one batch of each source at most, waiting up to `wait` if there is none.
@@ -207,6 +219,7 @@ impl Worker {
         }
         self.listen(now)?;
         self.close()?;
+        self.relieve()?;
         self.steps += 1;
         let finished =
             self.owned.iter().all(|state| state.ended) && self.panes.iter().all(|(_, closed)| *closed == END);
@@ -290,6 +303,24 @@ impl Worker {
             panes.load_closed(*until);
             for pane in saved.iter().filter(|pane| pane.slot % workers == self.number) {
                 panes.load(pane)?;
+                while panes.size() > self.share && panes.relieve()? {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes open panes to disk, the largest first, until half of the share is free.
+    fn relieve(&mut self) -> Result<(), Error> {
+        if self.share == usize::MAX || self.size() <= self.share {
+            return Ok(());
+        }
+        while self.size() > self.share / 2 {
+            let panes = self.panes.iter_mut().map(|(panes, _)| panes);
+            let Some(largest) = panes.max_by_key(|panes| panes.largest()) else {
+                break;
+            };
+            if !largest.relieve()? {
+                break;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hitters_connectors::generate::{Profile, Silence};
 use hitters_connectors::{Bound, DeadLetter};
+use hitters_pipeline::Backend;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -221,9 +222,18 @@ pub struct Run {
     /// How many workers read and count. [default: as many as the machine has processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub parallelism: Option<u16>,
-    /// Stop with an error when state grows over SIZE, as 512MB or 2GiB. [default: no limit]
+    /// Stop with an error when state grows over SIZE, as 512MB or 2GiB; with --state-backend rocksdb, let it go to disk.
+    /// [default: no limit; 1GiB with rocksdb]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory_limit: Option<u64>,
+    /// Where state is while it is in use: memory, or rocksdb for panes that outgrow the memory limit. Goes before the pipeline
+    /// file's [state].
+    #[arg(long, value_name = "BACKEND", value_parser = backend)]
+    pub state_backend: Option<Backend>,
+    /// The folder for RocksDB; it is emptied at the start and the end of the run. [default: in the folder of --state, or in
+    /// the user's cache]
+    #[arg(long, value_name = "FOLDER")]
+    pub state_path: Option<PathBuf>,
     /// Stop when a SELECT has printed so many rows.
     #[arg(long, value_name = "ROWS")]
     pub limit: Option<u64>,
@@ -629,6 +639,13 @@ fn start(text: &str) -> Result<i64, String> {
 
 fn time(text: &str) -> Result<Duration, String> {
     hitters_pipeline::parse_duration(text).map_err(str::to_owned)
+}
+
+/// `memory` or `rocksdb`.
+fn backend(text: &str) -> Result<Backend, String> {
+    let known = || Backend::ALL.map(Backend::name).join(" or ");
+    let found = Backend::ALL.into_iter().find(|backend| backend.name() == text);
+    found.ok_or_else(|| format!("it is {}", known()))
 }
 
 fn size(text: &str) -> Result<u64, String> {

@@ -5,6 +5,7 @@
 //! orders are left for the loop of the run, which tells when they are done.
 
 use crate::failure::Failure;
+use crate::run::closing;
 use hitters_dataflow::Metrics;
 use hitters_storage::Location;
 use serde_json::{Value, json};
@@ -219,6 +220,8 @@ fn status(shown: &Mutex<Option<Shown>>, begun: Instant) -> Value {
         "total": metrics.counts(),
         "complete_until": time(metrics.complete_until.load(Relaxed)),
         "state_bytes": metrics.state_bytes(),
+        "disk_bytes": metrics.disk.load(Relaxed),
+        "closing_ms": closing(metrics),
         "checkpoint": {
             "place": shown.place,
             "last": metrics.checkpoint.load(Relaxed),

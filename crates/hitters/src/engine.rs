@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::report::{self, Severity};
-use hitters_pipeline::{Broken, Fault, Files, Pipeline, Script};
+use hitters_pipeline::{Backend, Broken, Fault, Files, Pipeline, Script};
 use hitters_planner::plan::{NodeKind, Plan};
 use hitters_planner::table::Table;
 use hitters_planner::{Cluster, Functions, PlanOptions, Span};
@@ -36,8 +36,16 @@ pub fn plan_for(pipeline: &Pipeline, arroyo: Option<Cluster>) -> Result<Plan, Fa
     }
 }
 
-/// Checks that this binary knows the storage of the checkpoints. Nothing is opened.
+/// Checks that this binary knows the storage of the checkpoints and the state backend. Nothing is opened.
 fn storage(pipeline: &Pipeline) -> Result<(), Fault> {
+    let state = pipeline.settings.state.as_ref();
+    if let Some(state) = state.filter(|state| state.backend == Backend::RocksDb) {
+        hitters_storage::spill::check().map_err(|error| Fault {
+            message: error.message,
+            place: Some(state.place.clone()),
+            hint: None,
+        })?;
+    }
     let Some(checkpoint) = &pipeline.settings.checkpoint else {
         return Ok(());
     };

@@ -26,6 +26,7 @@ mod report;
 mod run;
 mod serve;
 mod show;
+mod spill;
 mod state;
 mod tap;
 mod topics;

@@ -169,8 +169,12 @@ fn text(before: &Value, now: &Value) -> String {
         number(&total["late"]),
         number(&total["late_idle"])
     ));
+    let disk = match now["disk_bytes"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(bytes) => format!(" in memory, {} on disk", size(bytes)),
+    };
     out.push_str(&format!(
-        "  {} of state; checkpoint {} in {}, {} stored and {} failed in this run, each held rows up for at most {:.1} ms\n",
+        "  {} of state{disk}; checkpoint {} in {}, {} stored and {} failed in this run, each held rows up for at most {:.1} ms\n",
         size(now["state_bytes"].as_u64().unwrap_or(0)),
         checkpoint["last"],
         checkpoint["place"].as_str().unwrap_or("-"),

@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::replay::{self, Switch};
 use crate::serve::{self, Serving};
 use crate::show::{self, thousands};
+use crate::spill;
 use crate::state::State;
 use crate::wall_clock::{self, WallClock};
 use crate::watch::{Watch, Watched};
@@ -161,6 +162,9 @@ impl<'a> Session<'a> {
                 "{}: going on from checkpoint {found} in {place}",
                 pipeline.name
             );
+        }
+        if self.options.spill.is_none() {
+            self.options.spill = spill::open(arguments, pipeline, &plan, &mut self.options.memory_limit)?;
         }
         let factory = Arc::new(Factory::new(run).map_err(|error| self.failed(&error))?);
         let checkpoints = state.map(|state| state.checkpoints(&factory)).transpose()?;
@@ -338,6 +342,7 @@ fn job_options(arguments: &Run, pipeline: &Pipeline) -> JobOptions {
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         idle_timeout: settings.idle_timeout.unwrap_or(defaults.idle_timeout),
         idle_close: settings.idle_close.or(defaults.idle_close),
+        spill: None,
     }
 }
 
@@ -355,6 +360,15 @@ fn on_signal() -> Result<Arc<AtomicBool>, Failure> {
     })
     .map_err(|error| Failure::Run(format!("cannot watch for signals: {error}")))?;
     Ok(signalled)
+}
+
+/// How long the closing of windows took, in milliseconds.
+pub fn closing(metrics: &Metrics) -> Value {
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    metrics.closings().map_or(
+        Value::Null,
+        |(median, longest)| json!({ "median": millis(median), "longest": millis(longest) }),
+    )
 }
 
 /// How a run went.
@@ -425,7 +439,7 @@ impl Report<'_> {
         let number = |value: u64| thousands(value.into());
         let metrics = self.metrics;
         let mut out = format!(
-            "\n{}: {} events ({}) in {:.2} s, {} events/s; {} windows closed, at most {} of state\n",
+            "\n{}: {} events ({}) in {:.2} s, {} events/s; {} windows closed, at most {} of state{}\n",
             self.pipeline.name,
             number(metrics.records.load(Relaxed)),
             show::size(metrics.bytes.load(Relaxed)),
@@ -433,6 +447,10 @@ impl Report<'_> {
             number(self.rate() as u64),
             number(metrics.windows.load(Relaxed)),
             show::size(metrics.peak_state.load(Relaxed) as u64),
+            match metrics.peak_disk.load(Relaxed) {
+                0 => String::new(),
+                bytes => format!(" in memory and {} on disk", show::size(bytes)),
+            },
         );
         for table in self.tables.iter().filter(|table| table.table.is_some()) {
             let name = table.table.as_deref().unwrap_or_default();
@@ -513,6 +531,8 @@ impl Report<'_> {
             "late": metrics.late.load(Relaxed),
             "late_idle": metrics.late_idle.load(Relaxed),
             "peak_state_bytes": metrics.peak_state.load(Relaxed),
+            "peak_disk_bytes": metrics.peak_disk.load(Relaxed),
+            "closing_ms": closing(metrics),
             "stopped": self.summary.stopped,
             "total": metrics.counts(),
             "checkpoint": self.place.as_ref().map(|place| json!({

@@ -4,6 +4,7 @@
 //! An episode is one pass over a topic by runs that are killed one after the other, at moments that its seed decides: at a
 //! fault point of a checkpoint (the run says so and hangs there; then SIGKILL), at any time, or stopped in order (SIGTERM).
 //! Windows tumble, hop and are sessions, are joined, grouped again and numbered; parallelism is 1, 2, or another one in each run.
+//! In every second episode panes go to RocksDB as if there were no memory for them.
 //!
 //! A second test kills runs over a stream that goes on, also while they go on with other workers and while the topic gets more
 //! partitions.
@@ -114,6 +115,8 @@ struct Tally {
     /// Interruptions with a checkpoint behind them and rows still to come.
     midway: u64,
     seeds: Vec<u64>,
+    /// Episodes whose state spilled to RocksDB.
+    spilling: u64,
     runs: u64,
     rows: usize,
 }
@@ -191,6 +194,11 @@ impl World {
         self.outside.topic(&name, 2);
         let pipeline = self.pipeline(&name, &name);
         let fixed = [Some(1), Some(2), None][(seed % 3) as usize];
+        // Every second episode keeps next to nothing in memory.
+        if cfg!(feature = "rocksdb") && seed % 2 == 1 {
+            pipeline.spill();
+            tally.spilling += 1;
+        }
         let mut kinds: Vec<&str> = Vec::new();
         let mut before = pipeline.newest();
         tally.seeds.push(seed);
@@ -316,12 +324,13 @@ fn a_run_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened() {
         println!("{kind:<12} {:>5}", tally.kinds.get(kind).copied().unwrap_or(0));
     }
     println!(
-        "{} kills in {} runs, {} interruptions between the first checkpoint and the last event; seeds {:?}; {} rows compared, all equal",
+        "{} kills in {} runs, {} interruptions between the first checkpoint and the last event; seeds {:?}; {} rows compared, all equal; {} episodes spilled to RocksDB",
         tally.kills(),
         tally.runs,
         tally.midway,
         tally.seeds,
-        tally.rows
+        tally.rows,
+        tally.spilling
     );
     assert!(enough(&tally), "only {} kills", tally.kills());
     if wanted > 1 {

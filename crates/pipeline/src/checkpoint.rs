@@ -104,7 +104,7 @@ impl Reader<'_> {
     }
 
     /// A path from the pipeline file.
-    fn below(&self, path: &str) -> String {
+    pub(crate) fn below(&self, path: &str) -> String {
         join(self.base, path).display().to_string()
     }
 

@@ -14,6 +14,7 @@ mod manifest;
 mod parameter;
 mod quantity;
 mod script;
+mod state;
 
 pub use checkpoint::Checkpoint;
 pub use cluster::{Cluster, Secret};
@@ -23,3 +24,4 @@ pub use manifest::{Broken, Pipeline, Settings, Show};
 pub use parameter::{Environment, Overrides, Value};
 pub use quantity::{bytes as parse_size, duration as parse_duration};
 pub use script::{Script, Secrets};
+pub use state::{Backend, State};

@@ -7,6 +7,7 @@ use crate::fault::{Fault, FileId, Files, Place};
 use crate::parameter::{Environment, Overrides, Parameters, RESERVED, Value, is_name};
 use crate::quantity;
 use crate::script::Script;
+use crate::state::State;
 use std::fs;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub idle_close: Option<Duration>,
     /// `[checkpoint]`. `None`: the run keeps no state.
     pub checkpoint: Option<Checkpoint>,
+    /// `[state]`. `None`: state is kept in memory.
+    pub state: Option<State>,
     /// `dead_letter`: where rows go that were dropped as bad.
     pub dead_letter: Option<DeadLetter>,
     /// `[cluster]`: the Arroyo that it is deployed to.
@@ -145,6 +148,7 @@ impl Pipeline {
             "idle_close",
             "checkpoint",
             "cluster",
+            "state",
             "dead_letter",
             "parameters",
             "paths",
@@ -171,6 +175,7 @@ impl Pipeline {
             checkpoint: top
                 .take("checkpoint")
                 .and_then(|value| reader.checkpoint(value, &name, version)),
+            state: top.take("state").and_then(|value| reader.state(value)),
             dead_letter: top.take("dead_letter").and_then(|value| reader.dead_letter(value)),
             cluster: top.take("cluster").and_then(|value| reader.cluster(value)),
         };

@@ -1,7 +1,7 @@
 //! What a pipeline file promises: everything wrong is said at once, nothing is ignored, secrets stay out of sight.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use hitters_pipeline::{Broken, DeadLetter, Fault, Files, Pipeline};
+use hitters_pipeline::{Backend, Broken, DeadLetter, Fault, Files, Pipeline};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -60,6 +60,9 @@ fn a_full_file_is_read() {
         storage = "../state/${env:KAFKA_PASSWORD}"
         interval = "500ms"
         keep = 5
+        [state]
+        backend = "rocksdb"
+        path = "scratch"
         [paths]
         out = "../out/x.json"
         [[show]]
@@ -83,6 +86,9 @@ fn a_full_file_is_read() {
         (pipeline.settings.idle_timeout, pipeline.settings.idle_close),
         (Some(Duration::from_secs(5)), Some(Duration::from_secs(60)))
     );
+    let in_use = pipeline.settings.state.unwrap();
+    let scratch = folder.path().join("scratch").display().to_string();
+    assert_eq!((in_use.backend, in_use.path), (Backend::RocksDb, Some(scratch)));
     let checkpoint = pipeline.settings.checkpoint.unwrap();
     let state = folder.path().parent().unwrap().join("state/hush/v3");
     assert_eq!(checkpoint.storage, state.display().to_string());
@@ -129,6 +135,21 @@ fn dead_letters_go_to_a_file_beside_the_pipeline_or_to_a_topic() {
         (
             "dead_letter = { topic = 'x', bootstrap_servers = 'a:1', tpic = 'y' }",
             "p.toml:2: unknown key 'tpic'",
+        ),
+        ("state = 'rocksdb'", "p.toml:2: 'state' must be a table"),
+        ("[state]", "p.toml:2: [state] names no backend"),
+        ("state.backend = 'rocks'", "p.toml:2: there is no backend 'rocks'"),
+        (
+            "state = { backend = 'memory', path = 'x' }",
+            "p.toml:2: state in memory has no path",
+        ),
+        (
+            "state = { backend = 'rocksdb', path = 's3://x/y' }",
+            "p.toml:2: 's3://x/y' is no folder",
+        ),
+        (
+            "state = { backend = 'rocksdb', size = 1 }",
+            "p.toml:2: unknown key 'size'",
         ),
         (
             "dead_letter = 'kafka://a:1/x'",

@@ -1,4 +1,5 @@
-//! Where checkpoints are kept: a folder of this machine, S3, HDFS.
+//! Where state is kept: checkpoints in a folder of this machine, S3 or HDFS; what outgrows memory while it is in use, in RocksDB
+//! ([`spill`]).
 //!
 //! This crate owns the ways to these stores and nothing of what is stored: objects are names and bytes. All stores keep the
 //! same promises (`tests/promises`): an object is seen whole or not at all, [`Storage::put_new`] has one winner, lists are
@@ -18,6 +19,7 @@ mod name;
 mod patience;
 #[cfg(feature = "s3")]
 mod s3;
+pub mod spill;
 
 #[cfg(feature = "hdfs")]
 pub use hdfs::Hdfs;
@@ -88,7 +90,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 /// This build cannot.
-#[cfg(not(all(feature = "s3", feature = "hdfs")))]
+#[cfg(not(all(feature = "s3", feature = "hdfs", feature = "rocksdb")))]
 fn left_out(what: &str, feature: &str) -> StorageError {
     StorageError::new(format!(
         "this build of Hitters has no {what}: build it with the cargo feature '{feature}' (cargo build --release --package hitters \

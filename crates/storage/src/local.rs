@@ -42,7 +42,7 @@ impl Local {
         };
         let root = std::path::absolute(root).map_err(|error| failed(&error))?;
         make_folder(&root).map_err(|error| failed(&error))?;
-        let lock = Lock::take(&root)?;
+        let lock = Lock::take(&root, "storage in [checkpoint]")?;
         let local = Self {
             root,
             serial: AtomicU64::new(0),

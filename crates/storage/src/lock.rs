@@ -18,8 +18,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, or says who has it.
-    pub fn take(root: &Path) -> Result<Self, StorageError> {
+    /// Takes the lock, or says who has it, and that `setting` names the folder.
+    pub fn take(root: &Path, setting: &str) -> Result<Self, StorageError> {
         let path = root.join(NAME);
         let failed = |what: &str, error: &std::io::Error| {
             StorageError::new(format!(
@@ -38,7 +38,7 @@ impl Lock {
             .map_err(|error| failed("open", &error))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(root, &mut file)),
+            Err(TryLockError::WouldBlock) => return Err(held(root, &mut file, setting)),
             Err(TryLockError::Error(error)) => return Err(failed("lock", &error)),
         }
         let write = |file: &mut File| {
@@ -51,7 +51,7 @@ impl Lock {
     }
 }
 
-fn held(root: &Path, file: &mut File) -> StorageError {
+fn held(root: &Path, file: &mut File, setting: &str) -> StorageError {
     let mut text = String::new();
     // Between its lock and its first write a holder has no id there yet.
     let _ = file.read_to_string(&mut text);
@@ -61,8 +61,8 @@ fn held(root: &Path, file: &mut File) -> StorageError {
         Err(_) => "another process".to_owned(),
     };
     StorageError::new(format!(
-        "{} is in use: {who} runs on it. Stop that run first, or give this one a folder of its own (storage in [checkpoint] \
-         of the pipeline file)",
+        "{} is in use: {who} runs on it. Stop that run first, or give this one a folder of its own ({setting} of the pipeline \
+         file)",
         root.display()
     ))
 }

@@ -1,7 +1,7 @@
 //! The beginning of a run: finds the newest good checkpoint and takes the next number, which ends any run that still
 //! writes to the same place.
 
-use super::manifest::{FOLDER, Manifest};
+use super::manifest::{FOLDER, Manifest, ObjectRef};
 use super::storage::Storage;
 use crate::Error;
 use std::collections::HashMap;
@@ -14,10 +14,14 @@ pub struct Claim {
     pub(super) attempt: u64,
     /// What the run goes on from, as it was found.
     pub(super) found: Option<Manifest>,
-    /// The objects of that, checked.
-    pub(super) objects: HashMap<String, Vec<u8>>,
+    /// Those objects of it that were kept in memory when they were checked.
+    held: HashMap<String, Vec<u8>>,
     notes: Vec<String>,
 }
+
+/// Bytes of objects that are kept in memory from when they are checked until they are restored. More of them are read twice:
+/// state may be larger than memory.
+const HOLD: usize = 128 << 20;
 
 /// How often a number may be taken by another run that starts at the same time.
 const TRIES: usize = 16;
@@ -26,6 +30,11 @@ impl Claim {
     /// Takes the place over. A manifest or object that is torn, changed or missing makes its checkpoint bad; the newest good
     /// one counts.
     pub fn take(storage: Arc<dyn Storage>) -> Result<Self, Error> {
+        Self::take_holding(storage, HOLD)
+    }
+
+    /// The same, with so many bytes of objects kept in memory.
+    pub fn take_holding(storage: Arc<dyn Storage>, hold: usize) -> Result<Self, Error> {
         for _ in 0..TRIES {
             let mut notes = Vec::new();
             let mut numbers: Vec<u64> = storage
@@ -37,7 +46,7 @@ impl Claim {
             numbers.sort_unstable();
             let mut found = None;
             for number in numbers.iter().rev() {
-                match read(&*storage, *number)? {
+                match read(&*storage, *number, hold)? {
                     Ok(good) => {
                         found = Some(good);
                         break;
@@ -50,8 +59,8 @@ impl Claim {
                 }
             }
             let attempt = numbers.last().map_or(1, |last| last + 1);
-            let (found, objects) = match found {
-                Some((manifest, objects)) => (Some(manifest), objects),
+            let (found, held) = match found {
+                Some((manifest, held)) => (Some(manifest), held),
                 None => (None, HashMap::new()),
             };
             if found.is_none() && !numbers.is_empty() {
@@ -78,7 +87,7 @@ impl Claim {
                     storage,
                     attempt,
                     found,
-                    objects,
+                    held,
                     notes,
                 });
             }
@@ -99,6 +108,21 @@ impl Claim {
         self.found.as_ref().map(|manifest| manifest.number)
     }
 
+    /// The bytes of an object of the checkpoint that was found. Each is asked for once.
+    pub(super) fn object(&mut self, object: &ObjectRef) -> Result<Vec<u8>, Error> {
+        if let Some(bytes) = self.held.remove(&object.name) {
+            return Ok(bytes);
+        }
+        match self.storage.get(&object.name).map_err(failed)? {
+            Some(bytes) if object.matches(&bytes) => Ok(bytes),
+            _ => Err(Error::Checkpoint(format!(
+                "'{}' was whole in {} a moment ago, and is gone or has other bytes now: does another run use this place?",
+                object.name,
+                self.storage.describe()
+            ))),
+        }
+    }
+
     /// What people should know of the search.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -115,11 +139,11 @@ pub(super) fn newest(storage: &dyn Storage) -> Result<u64, Error> {
         .unwrap_or(0))
 }
 
-/// A manifest with its objects.
+/// A manifest with those of its objects that are kept in memory.
 type Loaded = (Manifest, HashMap<String, Vec<u8>>);
 
 /// Reads a checkpoint; the inner error says why it is bad.
-fn read(storage: &dyn Storage, number: u64) -> Result<Result<Loaded, String>, Error> {
+fn read(storage: &dyn Storage, number: u64, hold: usize) -> Result<Result<Loaded, String>, Error> {
     let Some(bytes) = storage.get(&Manifest::name(number)).map_err(failed)? else {
         return Ok(Err("its manifest is gone".into()));
     };
@@ -134,17 +158,20 @@ fn read(storage: &dyn Storage, number: u64) -> Result<Result<Loaded, String>, Er
         }
         Err(unreadable) => return Ok(Err(format!("its manifest is bad: {unreadable}"))),
     };
-    let mut objects = HashMap::new();
+    let (mut held, mut left) = (HashMap::new(), hold);
     for object in manifest.all_objects() {
         match storage.get(&object.name).map_err(failed)? {
             Some(bytes) if object.matches(&bytes) => {
-                objects.insert(object.name.clone(), bytes);
+                if let Some(less) = left.checked_sub(bytes.len()) {
+                    left = less;
+                    held.insert(object.name.clone(), bytes);
+                }
             }
             Some(_) => return Ok(Err(format!("'{}' has other bytes than were written", object.name))),
             None => return Ok(Err(format!("'{}' is missing", object.name))),
         }
     }
-    Ok(Ok((manifest, objects)))
+    Ok(Ok((manifest, held)))
 }
 
 pub(super) fn failed(error: super::StorageError) -> Error {

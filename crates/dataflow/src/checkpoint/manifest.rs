@@ -27,8 +27,11 @@ use crate::metrics::Counts;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The version of the format that is written, and the newest that is read.
-pub const FORMAT: u32 = 1;
+/// The newest version of the format, and the newest that is read: a closed pane may stand in several entries and objects, each
+/// with other groups.
+pub const FORMAT: u32 = 2;
+/// The version in which a closed pane is one entry. It is written where no pane needs more, so that older programs read it.
+pub const PLAIN: u32 = 1;
 /// The folder of manifests.
 pub const FOLDER: &str = "manifests";
 
@@ -133,7 +136,7 @@ impl Manifest {
     /// A state in which nothing was read.
     pub fn empty(number: u64) -> Self {
         Self {
-            format: FORMAT,
+            format: PLAIN,
             number,
             attempt: number,
             writer: concat!("hitters ", env!("CARGO_PKG_VERSION")).to_string(),

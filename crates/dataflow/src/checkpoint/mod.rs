@@ -11,7 +11,7 @@
 //! | `snapshot` | the state between a barrier and its bytes |
 //! | `align` | barriers in front of the final tier |
 //! | `layout` | names of state that outlive a plan |
-//! | `object`, `manifest` | the format, version 1 |
+//! | `object`, `manifest` | the format, versions 1 and 2 |
 //! | `storage` | what is needed of a store |
 //! | `claim`, `restore` | the beginning: the newest good checkpoint, fitted to the plan |
 //! | `writer`, `thread` | checkpoints one after the other; old ones are let go |

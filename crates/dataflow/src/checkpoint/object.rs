@@ -9,11 +9,8 @@
 //! ([`Saved`](crate::operator::Saved)). Objects are read only after their checksum was compared; lengths are checked all the same.
 
 use crate::Error;
-use crate::batch::{compact, record_batch};
+use crate::batch::{read_rows, write_rows};
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 
 const MAGIC: [u8; 4] = *b"HhC\x01";
 /// Bytes of an entry before its rows.
@@ -80,11 +77,7 @@ impl Object {
         let length_at = bytes.len();
         bytes.extend(0u64.to_le_bytes());
         let begin = bytes.len();
-        let rows = compacted(rows)?;
-        let mut writer = StreamWriter::try_new(&mut *bytes, rows.schema_ref())?;
-        writer.write(&rows)?;
-        writer.finish()?;
-        drop(writer);
+        write_rows(rows, bytes)?;
         let length = (bytes.len() - begin) as u64;
         bytes[length_at..begin].copy_from_slice(&length.to_le_bytes());
         Ok(())
@@ -106,12 +99,6 @@ impl Object {
     }
 }
 
-/// Rows of a view type may share buffers with many others; only what they show is to be written.
-fn compacted(rows: &RecordBatch) -> Result<RecordBatch, Error> {
-    let columns = rows.columns().iter().map(compact).collect();
-    record_batch(rows.schema(), columns, rows.num_rows())
-}
-
 /// The entries of an object.
 pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
     let broken = |what: &str| Error::Checkpoint(format!("an object of state is broken: {what}"));
@@ -130,13 +117,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
         let length = usize::try_from(u64::from_le_bytes(array(&head[21..HEAD]))).unwrap_or(usize::MAX);
         let (stream, behind) = behind.split_at_checked(length).ok_or_else(|| broken("it is cut"))?;
         rest = behind;
-        let reader = StreamReader::try_new(stream, None)?;
-        let schema = reader.schema();
-        let batches = reader.collect::<Result<Vec<_>, _>>()?;
-        let rows = match <[RecordBatch; 1]>::try_from(batches) {
-            Ok([rows]) => rows,
-            Err(batches) => concat_batches(&schema, &batches)?,
-        };
+        let rows = read_rows(stream)?;
         entries.push(Entry { kind, node, tag, rows });
     }
     Ok(entries)

@@ -2,6 +2,8 @@
 //!
 //! State goes to the nodes that compute the same as before. A node without saved state would publish windows that lack the
 //! rows before it: that is an error, never a wrong number. State that no node wants any more is let go, and said.
+//!
+//! Objects are read one after the other. What is too much for memory goes to the disk that state spills to, if there is one.
 
 use super::claim::Claim;
 use super::layout::Layout;
@@ -10,10 +12,15 @@ use super::object::{self, Kind};
 use super::snapshot::{Read, State};
 use crate::Error;
 use crate::frontier::START;
+use crate::groups::Grouping;
+use crate::merge::SavedPartial;
 use crate::operator::Saved;
 use crate::panes::PanePartial;
 use crate::source::At;
+use crate::spill::{Life, Partial, Spill};
+use arrow::array::RecordBatch;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a run goes on from.
 #[derive(Debug, Default)]
@@ -28,8 +35,13 @@ pub struct Restored {
     pub notes: Vec<String>,
 }
 
-/// Fits the state that was found to a plan. `commutative` says of each window whether its slots are workers.
-pub fn restore(claim: &mut Claim, layout: &Layout, commutative: &[bool]) -> Result<Restored, Error> {
+/// Fits the state that was found to a plan with these windows.
+pub fn restore(
+    claim: &mut Claim,
+    layout: &Layout,
+    windows: &[Arc<Grouping>],
+    spill: Option<&Arc<Spill>>,
+) -> Result<Restored, Error> {
     let mut restored = Restored {
         starts: vec![At::Options; layout.partitions.len()],
         ..Restored::default()
@@ -40,16 +52,15 @@ pub fn restore(claim: &mut Claim, layout: &Layout, commutative: &[bool]) -> Resu
     let nodes = layout.identities.keys().chain(layout.sinks.keys()).max();
     let nodes = nodes.map_or(0, |last| last + 1);
     state.end.operators = (0..nodes).map(|_| Vec::new()).collect();
-    let objects = std::mem::take(&mut claim.objects);
-    let Some(manifest) = &claim.found else {
+    let Some(manifest) = claim.found.clone() else {
         return Ok(restored);
     };
     if manifest.partitions.is_empty() && manifest.nodes.is_empty() {
         // A run began and ended before it had read where its partitions are.
         return Ok(restored);
     }
-    let slots = partitions(manifest, layout, &mut restored)?;
-    let nodes = node_map(manifest, layout, &mut restored.notes)?;
+    let slots = partitions(&manifest, layout, &mut restored)?;
+    let nodes = node_map(&manifest, layout, &mut restored.notes)?;
     let state = &mut restored.state;
     for node in &manifest.nodes {
         let window = nodes.get(&node.node).and_then(|node| layout.window_of(*node));
@@ -58,14 +69,14 @@ pub fn restore(claim: &mut Claim, layout: &Layout, commutative: &[bool]) -> Resu
             state.end.windows[window].1 = node.published.unwrap_or(START);
         }
     }
+    let mut room = Room { spill, held: 0 };
     for reference in &manifest.objects {
-        let bytes = objects.get(&reference.name).map_or(&[][..], Vec::as_slice);
-        for entry in object::read(bytes)? {
+        for entry in object::read(&claim.object(reference)?)? {
             let Some(&node) = nodes.get(&entry.node) else { continue };
             let window = layout.window_of(node);
             let slot = |slot: i64, window: usize| {
                 let known = usize::try_from(slot).ok().and_then(|slot| {
-                    if commutative.get(window).copied().unwrap_or(false) {
+                    if windows.get(window).is_some_and(|grouping| grouping.is_commutative()) {
                         Some(slot)
                     } else {
                         slots.get(slot).copied().flatten()
@@ -81,7 +92,7 @@ pub fn restore(claim: &mut Claim, layout: &Layout, commutative: &[bool]) -> Resu
                     state.windows[window].0.push(PanePartial {
                         pane: entry.tag.0,
                         slot,
-                        partial: entry.rows,
+                        partial: room.keep(entry.rows, windows.get(window))?,
                     });
                 }
                 (Kind::Merge, Some(window)) => {
@@ -91,9 +102,9 @@ pub fn restore(claim: &mut Claim, layout: &Layout, commutative: &[bool]) -> Resu
                     } else {
                         entry.tag.1
                     };
-                    state.end.windows[window].0.push(Saved {
+                    state.end.windows[window].0.push(SavedPartial {
                         tag: (entry.tag.0, second),
-                        rows: entry.rows,
+                        partial: room.keep(entry.rows, windows.get(window))?,
                     });
                 }
                 (Kind::Operator, None) => state.end.operators[node].push(Saved {
@@ -105,7 +116,7 @@ pub fn restore(claim: &mut Claim, layout: &Layout, commutative: &[bool]) -> Resu
         }
     }
     for sink in &manifest.sinks {
-        let bytes = objects.get(&sink.object.name).cloned().unwrap_or_default();
+        let bytes = claim.object(&sink.object)?;
         let node = layout
             .sinks
             .iter()
@@ -122,6 +133,27 @@ pub fn restore(claim: &mut Claim, layout: &Layout, commutative: &[bool]) -> Resu
         }
     }
     Ok(restored)
+}
+
+/// Memory for what is restored.
+struct Room<'s> {
+    spill: Option<&'s Arc<Spill>>,
+    held: usize,
+}
+
+impl Room<'_> {
+    fn keep(&mut self, rows: RecordBatch, grouping: Option<&Arc<Grouping>>) -> Result<Partial, Error> {
+        let mut partial = Partial::from(rows);
+        let bytes = partial.held();
+        match (self.spill, grouping) {
+            // Rows without groups say something by being there.
+            (Some(spill), Some(grouping)) if partial.rows() > 0 && self.held + bytes > spill.shares.closed / 2 => {
+                partial.store(spill, grouping, Life::Long)?;
+            }
+            _ => self.held += bytes,
+        }
+        Ok(partial)
+    }
 }
 
 /// Finds the partitions again; gives the new position of each old one.

@@ -4,6 +4,7 @@
 //! them and turned into bytes elsewhere. Partitions are named by their position among all partitions of the dataflow.
 
 use crate::frontier::{END, START};
+use crate::merge::SavedPartial;
 use crate::metrics::Counts;
 use crate::operator::Saved;
 use crate::panes::{FrozenPane, PanePartial};
@@ -35,7 +36,7 @@ pub struct WorkerSnapshot {
 #[derive(Debug, Default)]
 pub struct FinalState {
     /// By window of the graph: closed panes, and the time up to which the window is published.
-    pub windows: Vec<(Vec<Saved>, i64)>,
+    pub windows: Vec<(Vec<SavedPartial>, i64)>,
     /// By node of the plan.
     pub operators: Vec<Vec<Saved>>,
 }

@@ -7,13 +7,13 @@
 use super::claim::{Claim, failed, newest};
 use super::fault::{Faults, Point};
 use super::layout::{Layout, PartitionName};
-use super::manifest::{FOLDER, Manifest, Node, ObjectRef, Partition, SinkState};
+use super::manifest::{FOLDER, FORMAT, Manifest, Node, ObjectRef, PLAIN, Partition, SinkState};
 use super::object::{Kind, Object};
 use super::snapshot::{Read, Snapshot};
 use super::storage::Storage;
 use crate::Error;
 use crate::frontier::START;
-use crate::merge::COMPLETE;
+use crate::merge::{COMPLETE, SavedPartial};
 use crate::metrics::Counts;
 use crate::sink::Position;
 use crate::source::At;
@@ -39,12 +39,14 @@ pub struct Writer {
     /// Tries so far, also those that failed: no object is written twice.
     tries: u64,
     keep: usize,
-    /// Closed panes that are stored: node and index.
-    panes: HashMap<(NodeId, i64), ObjectRef>,
+    /// Closed panes that are stored: node and index. A large one stands in several objects.
+    panes: HashMap<(NodeId, i64), Vec<ObjectRef>>,
     /// Checkpoints that are kept, with the names of their objects.
     kept: BTreeMap<u64, HashSet<String>>,
     /// What earlier runs counted.
     before: Counts,
+    /// The format that the panes among the objects need.
+    format: u32,
 }
 
 /// A durable checkpoint.
@@ -63,9 +65,11 @@ impl Writer {
     pub fn new(claim: &Claim, layout: Layout, keep: usize, faults: Arc<dyn Faults>) -> Self {
         let mut kept = BTreeMap::new();
         let names = |manifest: &Manifest| manifest.all_objects().map(|object| object.name.clone()).collect();
-        let mut panes = HashMap::new();
+        let mut panes: HashMap<_, Vec<ObjectRef>> = HashMap::new();
         let mut before = Counts::default();
+        let mut format = PLAIN;
         if let Some(found) = &claim.found {
+            format = found.format;
             // The manifest by which the place was claimed holds the same objects.
             kept.insert(found.number, names(found));
             kept.insert(claim.attempt, names(found));
@@ -78,7 +82,7 @@ impl Writer {
                 let node = saved.and_then(|node| layout.node_of(&node.identity));
                 // Numbers of nodes are part of the bytes, so a pane is used again only under the same number.
                 if let Some(node) = node.filter(|node| *node == number as usize) {
-                    panes.insert((node, index), object.clone());
+                    panes.entry((node, index)).or_default().push(object.clone());
                 }
             }
         }
@@ -93,6 +97,7 @@ impl Writer {
             panes,
             kept,
             before,
+            format,
         }
     }
 
@@ -166,7 +171,7 @@ impl Writer {
                 let node = self.layout.windows[window];
                 for pane in panes {
                     let tag = (pane.pane, pane.slot as i64);
-                    upload.push(Kind::Open, node, tag, &pane.partial.into_partial()?)?;
+                    pane.groups.each(|rows| upload.push(Kind::Open, node, tag, &rows))?;
                 }
             }
         }
@@ -174,23 +179,23 @@ impl Writer {
         for (window, (saved, _)) in snapshot.end.windows.into_iter().enumerate() {
             let node = self.layout.windows[window];
             for saved in saved {
-                if saved.tag.1 != COMPLETE || saved.rows.num_rows() == 0 {
-                    upload.push(Kind::Merge, node, saved.tag, &saved.rows)?;
+                if saved.tag.1 != COMPLETE || saved.partial.rows() == 0 {
+                    let mut rows = saved.partial.batches();
+                    rows.try_for_each(|rows| upload.push(Kind::Merge, node, saved.tag, &rows?))?;
                     continue;
                 }
                 let place = (node, saved.tag.0);
-                let object = match self.panes.get(&place) {
-                    Some(object) => object.clone(),
+                let objects = match self.panes.get(&place) {
+                    Some(objects) => objects.clone(),
                     None => {
-                        let mut object = Object::default();
-                        object.push(Kind::Merge, node as u32, saved.tag, &saved.rows)?;
-                        let bytes = object.into_bytes();
-                        upload.stored += bytes.len() as u64;
-                        put(&*self.storage, pane_name(node, saved.tag.0, self.attempt), &bytes)?
+                        let pane = self.store_pane(node, saved)?;
+                        upload.stored += pane.bytes;
+                        self.format = self.format.max(pane.format);
+                        pane.objects
                     }
                 };
-                upload.objects.push(object.clone());
-                panes.insert(place, object);
+                upload.objects.extend_from_slice(&objects);
+                panes.insert(place, objects);
             }
         }
         for (node, saved) in snapshot.end.operators.into_iter().enumerate() {
@@ -201,8 +206,34 @@ impl Writer {
         upload.finish()?;
         let (objects, stored) = (std::mem::take(&mut upload.objects), upload.stored);
         manifest.objects = objects;
+        manifest.format = self.format;
         self.panes = panes;
         self.publish(manifest, stored)
+    }
+
+    /// Stores a closed pane.
+    fn store_pane(&self, node: NodeId, SavedPartial { tag, partial }: SavedPartial) -> Result<StoredPane, Error> {
+        let mut stored = StoredPane {
+            objects: Vec::new(),
+            bytes: 0,
+            format: PLAIN,
+        };
+        let mut object = Object::default();
+        let mut batches = partial.batches().peekable();
+        while let Some(rows) = batches.next() {
+            object.push(Kind::Merge, node as u32, tag, &rows?)?;
+            if batches.peek().is_some() {
+                stored.format = FORMAT;
+                if object.len() < OBJECT {
+                    continue;
+                }
+            }
+            let bytes = std::mem::take(&mut object).into_bytes();
+            let name = pane_name(node, tag.0, stored.objects.len(), self.attempt);
+            stored.bytes += bytes.len() as u64;
+            stored.objects.push(put(&*self.storage, name, &bytes)?);
+        }
+        Ok(stored)
     }
 
     /// Stores a manifest: from then on the checkpoint exists.
@@ -346,6 +377,14 @@ impl Writer {
     }
 }
 
+/// A closed pane in the store.
+struct StoredPane {
+    objects: Vec<ObjectRef>,
+    bytes: u64,
+    /// The first format that can tell it.
+    format: u32,
+}
+
 /// Objects of one checkpoint on their way.
 struct Upload<'w> {
     storage: &'w dyn Storage,
@@ -393,8 +432,11 @@ fn put(storage: &dyn Storage, name: String, bytes: &[u8]) -> Result<ObjectRef, E
     Ok(ObjectRef::new(name, bytes))
 }
 
-fn pane_name(node: NodeId, index: i64, attempt: u64) -> String {
-    format!("{PANES}/{node}/{index}/{attempt}")
+fn pane_name(node: NodeId, index: i64, part: usize, attempt: u64) -> String {
+    match part {
+        0 => format!("{PANES}/{node}/{index}/{attempt}"),
+        part => format!("{PANES}/{node}/{index}/{attempt}-{part}"),
+    }
 }
 
 /// Node and index of a pane's object.
@@ -404,11 +446,11 @@ fn pane_of(name: &str) -> Option<(u32, i64)> {
     Some((node.parse().ok()?, index.parse().ok()?))
 }
 
-/// The run that wrote an object: the last part of the name of a pane, the second number of the others.
+/// The run that wrote an object: the first number of the last part of the name of a pane, the second number of the others.
 fn attempt_of(name: &str) -> Option<u64> {
     let (folder, rest) = name.split_once('/')?;
     match folder {
-        PANES => rest.rsplit('/').next()?.parse().ok(),
+        PANES => rest.rsplit('/').next()?.split('-').next()?.parse().ok(),
         _ => rest.split('-').nth(1)?.parse().ok(),
     }
 }

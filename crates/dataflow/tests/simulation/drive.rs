@@ -1,6 +1,6 @@
 //! Runs one after the other until the log is read.
 
-use super::life::{Did, Life, World};
+use super::life::{Did, Life, Spilling, World};
 use super::outside::Outside;
 use super::store::Memory;
 use super::{Log, Query, Random, plan};
@@ -65,6 +65,17 @@ pub fn run(window: Window, query: Query, log: &Log, schedule: Schedule) -> Outco
 
 /// Reads a log that has grown each time it was read to its end; each is the one before, and more.
 pub fn run_over(window: Window, query: Query, logs: &[Log], schedule: Schedule) -> Outcome {
+    run_spilling(window, query, logs, schedule, None)
+}
+
+/// The same by runs that spill, each to a store of its own.
+pub fn run_spilling(
+    window: Window,
+    query: Query,
+    logs: &[Log],
+    schedule: Schedule,
+    spill: Option<Spilling>,
+) -> Outcome {
     let what = format!("{window}, {query:?}, {schedule:?}");
     let _telling = Telling(&what);
     let (outside, store) = (Outside::default(), Arc::<Memory>::default());
@@ -97,6 +108,7 @@ pub fn run_over(window: Window, query: Query, logs: &[Log], schedule: Schedule) 
             longest: schedule.longest,
             outside: outside.clone(),
             store: store.clone(),
+            spill: spill.clone(),
         };
         while !drive.live(&world) {}
         drive.zombies.clear();

@@ -17,6 +17,7 @@ use hitters_dataflow::graph::Graph;
 use hitters_dataflow::metrics::{Metrics, PartitionMetrics};
 use hitters_dataflow::sink::{Checkpoint, Position};
 use hitters_dataflow::source::Reader;
+use hitters_dataflow::spill::Spill;
 use hitters_dataflow::worker::{Owned, Patience, Step, Worker};
 use hitters_planner::window::Window;
 use std::collections::VecDeque;
@@ -32,7 +33,12 @@ pub struct World {
     pub longest: u64,
     pub outside: Outside,
     pub store: Arc<Memory>,
+    /// What a run spills to: a store of its own. `None`: state stays in memory.
+    pub spill: Option<Spilling>,
 }
+
+/// Makes the place that one run spills to, with shares that a seed decides.
+pub type Spilling = Arc<dyn Fn(&mut Random) -> Option<Arc<Spill>>>;
 
 /// A run.
 pub struct Life {
@@ -103,12 +109,15 @@ impl World {
         let mut owned = self.owned();
         let mut attempt = None;
         let mut begun = None;
+        let spill = self.spill.as_ref().and_then(|spilling| spilling(random));
         if let Some(keep) = keep {
-            let mut claim = Claim::take(self.store.clone())?;
+            // Objects are read again when they are restored, or not.
+            let hold = if spill.is_some() { 0 } else { usize::MAX };
+            let mut claim = Claim::take_holding(self.store.clone(), hold)?;
             meanwhile(random);
-            let commutative: Vec<bool> = graph.windows.iter().map(|w| w.grouping.is_commutative()).collect();
             let layout = Layout::new(&graph, &owned);
-            let restored = restore(&mut claim, &layout, &commutative)?;
+            let windows: Vec<_> = graph.windows.iter().map(|window| window.grouping.clone()).collect();
+            let restored = restore(&mut claim, &layout, &windows, spill.as_ref())?;
             for (owned, at) in owned.iter_mut().zip(&restored.starts) {
                 owned.start = start_of(*at, owned.start);
             }
@@ -126,6 +135,9 @@ impl World {
         meanwhile(random);
         let sinks = self.outside.sinks(attempt);
         let mut finisher = Finisher::new(graph.clone(), metrics.clone(), workers, &sinks)?;
+        if let Some(spill) = &spill {
+            finisher.spill_to(spill);
+        }
         let mut keeping = None;
         let mut state = None;
         if let Some((writer, mut restored)) = begun {
@@ -169,6 +181,9 @@ impl World {
             let parts = (graph.clone(), frontier.clone(), metrics.clone());
             let readers: Vec<Option<Box<dyn Reader>>> = vec![Some(Box::new(reader))];
             let mut worker = Worker::new(number, parts, patience, mine, readers, &owned, Duration::ZERO);
+            if let Some(spill) = &spill {
+                worker.spill_to(spill, workers);
+            }
             if keep.is_some() {
                 worker.to_freeze();
             }

@@ -18,7 +18,8 @@ mod outside;
 mod reader;
 mod store;
 
-pub use drive::{Schedule, Troubles, run, run_over};
+pub use drive::{Schedule, Troubles, run, run_over, run_spilling};
+pub use life::Spilling;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::functions_aggregate::count::count_udaf;

@@ -50,6 +50,8 @@ impl Running {
     /// Starts a prepared command.
     pub fn spawn(mut command: Command) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
+        // Where state may spill it does, though there is little of it.
+        command.env("HITTERS_SPILL_SHARE", "200000");
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, lines) = channel();

@@ -61,6 +61,12 @@ impl Pipeline {
         fs::write(self.folder.path().join("pipeline.sql"), outside.fill(sql)).unwrap();
     }
 
+    /// Lets state spill to RocksDB, in runs that say so.
+    pub fn spill(&self) {
+        let toml = fs::read_to_string(&self.file).unwrap();
+        fs::write(&self.file, toml + "[state]\nbackend = \"rocksdb\"\n").unwrap();
+    }
+
     /// Arguments of a run over the topic as it is now.
     pub fn bounded(&self, parallelism: u64) -> Vec<String> {
         self.run(parallelism)
