@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long test-plugins test-kills test-simulation test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints clean
+.PHONY: help run build install test test-long test-plugins test-kills test-simulation test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints bench-state clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ bench-groups: ## Measures the memory of 100,000 groups, and what a memory limit 
 bench-checkpoints: ## Measures what checkpoints cost, and how soon a killed run is back
 	@scripts/setup.sh test
 	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters --bench checkpoints
+
+bench-state: ## Measures state beyond memory: a week of hourly panes over 100,000 groups within 512 MB
+	@scripts/setup.sh test
+	cargo bench --locked --package hitters --features rocksdb --bench state
 
 clean: ## Removes what was built and what the runs wrote
 	rm -rf "$(CARGO_TARGET_DIR)" results

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::load;
 use crate::report::{self, Severity};
 use crate::show::thousands;
+use crate::spill;
 use hitters_pipeline::{Fault, Files};
 use hitters_planner::Cluster;
 use hitters_planner::plan::{NodeKind, Plan};
@@ -62,6 +63,7 @@ pub fn explain(arguments: &Explain, files: &mut Files) -> Result<(), Failure> {
     engine::warn(&pipeline, &plan, files);
     let mut text = hitters_planner::explain(&plan);
     text.push_str(&costs(&plan));
+    text.extend(spill::describe(&pipeline));
     write!(stdout().lock(), "{text}")?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::Run;
 use crate::failure::Failure;
+use crate::show;
 use hitters_dataflow::spill::{Shares, Spill};
 use hitters_pipeline::{Backend, Pipeline};
 use hitters_planner::plan::{NodeKind, Plan};
@@ -54,6 +55,32 @@ pub fn open(
         None => Shares::of(limit, memory, windows.count()),
     };
     Ok(Some(Spill::new(store, shares)))
+}
+
+/// For `hitters explain`: what a pipeline file says of state in use; `None` for state in memory without a limit.
+pub fn describe(pipeline: &Pipeline) -> Option<String> {
+    let settings = &pipeline.settings;
+    let limit = settings.memory_limit.and_then(|limit| usize::try_from(limit).ok());
+    let size = |bytes: usize| show::size(bytes as u64);
+    if settings
+        .state
+        .as_ref()
+        .is_none_or(|state| state.backend == Backend::Memory)
+    {
+        return limit.map(|limit| format!("\nstate in memory: over {} the run ends with an error\n", size(limit)));
+    }
+    let limit = limit.unwrap_or(LIMIT);
+    let memory = (limit / PART).clamp(LEAST, MOST);
+    let shares = Shares::of(limit, memory, 1);
+    Some(format!(
+        "\nstate in memory up to {}: open panes {}, closed panes {}, RocksDB {}, the rest for what is in motion; beyond that in \
+         RocksDB\n  a closed pane of a hop takes about one and a half times its bytes a group on disk: itself, and what is merged \
+         from it\n",
+        size(limit),
+        size(shares.open),
+        size(shares.closed),
+        size(memory),
+    ))
 }
 
 /// The folder that is named; or one in that of the checkpoints, if they are on this machine; or one in the user's cache.
