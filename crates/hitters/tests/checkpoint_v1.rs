@@ -15,7 +15,7 @@
 mod support;
 
 use hitters_connectors::generate::{Events, Generate};
-use hitters_dataflow::checkpoint::manifest::Manifest;
+use hitters_dataflow::checkpoint::manifest::{FORMAT, Manifest};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -185,14 +185,18 @@ fn a_checkpoint_of_a_newer_version_is_refused_and_left_alone() {
     let pipeline = restored(&outside, "newer");
     let (_, path) = pipeline.manifests().pop().unwrap();
     let manifest = Manifest::from_bytes(&fs::read(&path).unwrap()).unwrap();
-    let newer = Manifest { format: 2, ..manifest };
+    let newer = Manifest {
+        format: FORMAT + 1,
+        ..manifest
+    };
     fs::write(&path, newer.to_bytes().unwrap()).unwrap();
     let before = (pipeline.manifests(), pipeline.objects());
     let said = Running::start(pipeline.bounded(1)).end().code(1);
-    assert!(
-        said.contains("it is of format 2, this program reads up to 1: use a newer hitters"),
-        "{said}"
+    let refused = format!(
+        "it is of format {}, this program reads up to {FORMAT}: use a newer hitters",
+        FORMAT + 1
     );
+    assert!(said.contains(&refused), "{said}");
     assert_eq!((pipeline.manifests(), pipeline.objects()), before);
     assert_eq!(fs::read(&path).unwrap(), newer.to_bytes().unwrap());
 }
