@@ -213,6 +213,9 @@ pub struct Target {
     /// Fill ${NAME} in the SQL with VALUE; goes before the pipeline file's value. Can be given several times.
     #[arg(long = "param", short = 'p', value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub params: Vec<(String, String)>,
+    /// A file with a function in Rust that the SQL calls, beside those of the pipeline file. Can be given several times.
+    #[arg(long = "udf", value_name = "FILE.rs")]
+    pub udfs: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! From the SQL of a pipeline to a plan, with faults that point into the user's files.
 
 use crate::failure::Failure;
+use crate::plugins;
 use crate::report::{self, Severity};
 use hitters_pipeline::{Backend, Broken, Fault, Files, Pipeline, Script};
 use hitters_planner::plan::{NodeKind, Plan};
@@ -20,7 +21,15 @@ pub fn plan_for(pipeline: &Pipeline, arroyo: Option<Cluster>) -> Result<Plan, Fa
         ..PlanOptions::default()
     };
     let mut faults: Vec<Fault> = storage(pipeline).err().into_iter().collect();
-    match plan_script(&pipeline.script, &options) {
+    let functions = match plugins::functions(pipeline) {
+        Ok(functions) => functions,
+        // The SQL would only be told that it calls what is not there.
+        Err(found) => {
+            faults.extend(found);
+            return Err(Failure::Faults(faults));
+        }
+    };
+    match plan_script(&pipeline.script, &functions, &options) {
         Ok(plan) => {
             faults.extend(shows(pipeline, &plan));
             if faults.is_empty() {
@@ -74,8 +83,8 @@ fn shows(pipeline: &Pipeline, plan: &Plan) -> Vec<Fault> {
 }
 
 /// Plans a script.
-fn plan_script(script: &Script, options: &PlanOptions) -> Result<Plan, Vec<Fault>> {
-    let planned = hitters_planner::plan(script.text(), &hitters_connectors::connectors(), &functions(), options);
+fn plan_script(script: &Script, functions: &Functions, options: &PlanOptions) -> Result<Plan, Vec<Fault>> {
+    let planned = hitters_planner::plan(script.text(), &hitters_connectors::connectors(), functions, options);
     planned.map_err(|errors| {
         errors
             .into_iter()
@@ -90,7 +99,7 @@ pub fn faults(broken: Broken) -> Failure {
     faults.extend(
         broken
             .script
-            .and_then(|script| plan_script(&script, &PlanOptions::default()).err())
+            .and_then(|script| plan_script(&script, &functions(), &PlanOptions::default()).err())
             .unwrap_or_default(),
     );
     Failure::Faults(faults)

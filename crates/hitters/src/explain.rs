@@ -18,9 +18,16 @@ use std::io::{Write, stderr, stdout};
 /// Runs `check`.
 pub fn check(arguments: &Check, files: &mut Files) -> Result<(), Failure> {
     let checked = load::load(&arguments.target, files).and_then(|pipeline| {
-        let cluster = arguments.engine.map(|TargetEngine::Arroyo| Cluster {
-            parallelism: pipeline.settings.parallelism.unwrap_or(1),
-            partitions: arguments.partitions.map(usize::from),
+        let cluster = arguments.engine.map(|TargetEngine::Arroyo| {
+            let partitions = arguments.partitions.map(usize::from);
+            let settings = &pipeline.settings;
+            let own = settings.cluster.as_ref().and_then(|cluster| cluster.parallelism);
+            let own = own.and_then(|n| usize::try_from(n).ok());
+            Cluster {
+                // As a deployment takes it: the partitions, unless the pipeline file says another number.
+                parallelism: own.or(settings.parallelism).or(partitions).unwrap_or(1),
+                partitions,
+            }
         });
         let plan = engine::plan_for(&pipeline, cluster)?;
         Ok((

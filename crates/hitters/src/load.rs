@@ -3,7 +3,7 @@
 use crate::cli::Target;
 use crate::engine;
 use crate::failure::Failure;
-use hitters_pipeline::{Fault, Files, Pipeline};
+use hitters_pipeline::{Fault, Files, FunctionFile, Pipeline};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -18,6 +18,14 @@ pub fn load(target: &Target, files: &mut Files) -> Result<Pipeline, Failure> {
 
 /// The same, as another version than the pipeline file says.
 pub fn load_version(target: &Target, version: Option<u64>, files: &mut Files) -> Result<Pipeline, Failure> {
+    let mut pipeline = read(target, version, files)?;
+    for path in &target.udfs {
+        pipeline.functions.push(FunctionFile::read(path, files)?);
+    }
+    Ok(pipeline)
+}
+
+fn read(target: &Target, version: Option<u64>, files: &mut Files) -> Result<Pipeline, Failure> {
     let environment = |name: &str| std::env::var(name).ok();
     if target.target == "-" {
         let mut text = String::new();

@@ -19,6 +19,7 @@ mod keys;
 mod load;
 mod orders;
 mod output;
+mod plugins;
 mod progress;
 mod query;
 mod replay;

@@ -125,8 +125,11 @@ fn a_check_for_arroyo_says_what_breaks_there_and_what_is_dear() {
     let value: Value = serde_json::from_str(&ran.stdout).unwrap();
     let hint = value["warnings"][0]["hint"].as_str().unwrap();
     assert!(hint.contains("queued.min.messages"), "{}", ran.stdout);
-    run(["check", &path, "--target", "arroyo", "--partitions", "2"])
-        .fails(3, &["parallelism 1 is below the 2 partitions"]);
+    let manifest = format!("sql = '{path}'\nparallelism = 1\n");
+    let (_manifests, manifest) = file("p.toml", manifest);
+    let ran = ["check", &manifest, "--target", "arroyo", "--partitions"];
+    run(ran.into_iter().chain(["1"])).well();
+    run(ran.into_iter().chain(["2"])).fails(3, &["parallelism 1 is below the 2 partitions"]);
     run(["check", &path, "--partitions", "2"]).fails(2, &["--target"]);
 }
 

@@ -20,7 +20,7 @@ pub use checkpoint::Checkpoint;
 pub use cluster::{Cluster, Secret};
 pub use dead_letter::DeadLetter;
 pub use fault::{Fault, FileId, Files, Place};
-pub use manifest::{Broken, Pipeline, Settings, Show};
+pub use manifest::{Broken, FunctionFile, Pipeline, Settings, Show};
 pub use parameter::{Environment, Overrides, Value};
 pub use quantity::{bytes as parse_size, duration as parse_duration};
 pub use script::{Script, Secrets};

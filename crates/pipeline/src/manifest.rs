@@ -26,8 +26,31 @@ pub struct Pipeline {
     pub settings: Settings,
     /// `[[show]]`: what to show at the end of a run, in this order. Empty: every table with answers.
     pub shows: Vec<Show>,
+    /// `functions`: files with functions in Rust that the SQL calls.
+    pub functions: Vec<FunctionFile>,
     /// The SQL.
     pub script: Script,
+}
+
+/// A function in Rust, one to a file, as Arroyo takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionFile {
+    /// The file, for faults in it.
+    pub file: FileId,
+    /// Its text.
+    pub text: String,
+}
+
+impl FunctionFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// A fault without a place if it cannot be read.
+    pub fn read(path: &Path, files: &mut Files) -> Result<Self, Fault> {
+        let text = read(path)?;
+        let file = files.add(path.display().to_string(), text.as_str());
+        Ok(Self { file, text })
+    }
 }
 
 /// How to run a pipeline. `None`: the engine's default.
@@ -142,6 +165,7 @@ impl Pipeline {
             "name",
             "version",
             "sql",
+            "functions",
             "parallelism",
             "memory_limit",
             "idle_timeout",
@@ -197,6 +221,10 @@ impl Pipeline {
                 Vec::new()
             }
         };
+        let functions = top
+            .take("functions")
+            .map(|value| reader.file_list(value))
+            .unwrap_or_default();
         reader.unknown(&top, &known);
 
         let mut faults = reader.faults;
@@ -224,6 +252,16 @@ impl Pipeline {
         if let Some(checkpoint) = &settings.checkpoint {
             script.hide(&checkpoint.secrets);
         }
+        let mut read_functions = Vec::new();
+        for (path, place) in functions {
+            match FunctionFile::read(&path, files) {
+                Ok(function) => read_functions.push(function),
+                Err(fault) => faults.push(Fault {
+                    place: Some(place),
+                    ..fault
+                }),
+            }
+        }
         if complete {
             faults.extend(parameters.unused());
         }
@@ -234,6 +272,7 @@ impl Pipeline {
                 version,
                 settings,
                 shows,
+                functions: read_functions,
                 script,
             }),
             false => Err(Broken {
@@ -279,6 +318,7 @@ impl Pipeline {
                 version: 1,
                 settings: Settings::default(),
                 shows: Vec::new(),
+                functions: Vec::new(),
                 script,
             }),
             false => Err(Broken {
@@ -457,6 +497,16 @@ impl Reader<'_> {
         if names.is_empty() {
             self.fault(value.span(), "the list of SQL files is empty", "name at least one file");
         }
+        names.iter().filter_map(|name| self.sql_file(name)).collect()
+    }
+
+    /// `functions`: a list of file names.
+    fn file_list(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<(PathBuf, Place)> {
+        let DeValue::Array(names) = value.get_ref() else {
+            let hint = "write functions = [\"../udfs/NAME.rs\"], names relative to this file";
+            self.fault(value.span(), "a list of file names was expected here", hint);
+            return Vec::new();
+        };
         names.iter().filter_map(|name| self.sql_file(name)).collect()
     }
 

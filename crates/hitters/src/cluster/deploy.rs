@@ -92,7 +92,7 @@ pub fn wanted(
         version: pipeline.version,
         sql: sql.to_owned(),
         text,
-        functions: functions::called(sql, deployment.functions.as_deref())?,
+        functions: functions::needed(pipeline, deployment.functions.as_deref())?,
         parallelism,
         parallelism_given: given.is_some(),
         checkpoint_interval: interval,

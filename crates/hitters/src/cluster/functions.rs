@@ -1,11 +1,32 @@
 //! The functions of ours that a SQL text calls, with the sources that Arroyo takes.
 
 use crate::failure::Failure;
+use crate::plugins;
 use hitters_arroyo::Function;
+use hitters_pipeline::Pipeline;
 use std::path::Path;
 
+/// All that a pipeline needs: its own functions as they stand, and those of ours that its SQL calls.
+pub fn needed(pipeline: &Pipeline, folder: Option<&Path>) -> Result<Vec<Function>, Failure> {
+    let mut functions = Vec::new();
+    for file in &pipeline.functions {
+        let name =
+            hitters_plugins::name(&file.text).map_err(|faults| Failure::Faults(plugins::faults(file, faults)))?;
+        functions.push(Function {
+            name,
+            source: file.text.clone(),
+        });
+    }
+    for function in called(pipeline.script.text(), folder)? {
+        if functions.iter().all(|own| own.name != function.name) {
+            functions.push(function);
+        }
+    }
+    Ok(functions)
+}
+
 /// The sources of the functions that a text calls: of `folder` where it has a file for one, else of this binary.
-pub fn called(sql: &str, folder: Option<&Path>) -> Result<Vec<Function>, Failure> {
+fn called(sql: &str, folder: Option<&Path>) -> Result<Vec<Function>, Failure> {
     let mut functions = Vec::new();
     for name in hitters_planner::called_functions(sql) {
         let given = folder
