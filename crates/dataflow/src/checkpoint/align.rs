@@ -110,7 +110,7 @@ mod tests {
     use crate::frontier::START;
     use crate::groups::{GroupTable, Grouping};
     use crate::metrics::Counts;
-    use crate::panes::FrozenPane;
+    use crate::panes::{FrozenGroups, FrozenPane};
     use arrow::datatypes::Schema;
     use std::sync::Arc;
 
@@ -120,7 +120,7 @@ mod tests {
         let pane = |number: usize| FrozenPane {
             pane: number as i64,
             slot: 0,
-            partial: GroupTable::new(grouping.clone()).unwrap().freeze().unwrap(),
+            groups: FrozenGroups::Table(GroupTable::new(grouping.clone()).unwrap().freeze().unwrap()),
         };
         Box::new(WorkerSnapshot {
             read: Vec::new(),
