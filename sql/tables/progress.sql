@@ -1,5 +1,5 @@
--- How far a pipeline has read: by partition, the newest offset and event time of the newest window of ten seconds. The lag is the
--- end of the log minus that. Readers tell by it how fresh an answer is.
+-- How far a pipeline has read: by partition, the next offset and the newest event time of the newest window of ten seconds. The lag is
+-- the end of the log minus that offset. Readers tell by it how fresh an answer is.
 CREATE TABLE progress (
     field TEXT NOT NULL,          -- the partition
     "offset" BIGINT NOT NULL,
@@ -15,7 +15,7 @@ CREATE TABLE progress (
 );
 
 INSERT INTO progress
-SELECT CAST(part AS TEXT) AS field, newest AS "offset", coalesce(event_time, 0) AS event_time
+SELECT CAST(part AS TEXT) AS field, newest + 1 AS "offset", coalesce(event_time, 0) AS event_time
 FROM (
     SELECT
         tumble(INTERVAL '10 seconds') AS window,

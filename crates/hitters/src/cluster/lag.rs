@@ -1,7 +1,7 @@
 //! How far a pipeline on a cluster is behind the log: its own word for how far it has read, against the end of the log.
 //!
 //! The word is the hash `hh:<pipeline>:v<version>:progress` in Redis, which the pipeline writes by plain SQL over Kafka's metadata: a
-//! field for each partition with the newest offset and event time of the windows that have closed (`sql/tables/progress.sql`). What
+//! field for each partition with the next offset and the newest event time of the windows that have closed (`sql/tables/progress.sql`). What
 //! is in open windows counts as not read yet, so that a pipeline that keeps up is behind by about a window.
 
 use super::partitions;
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn a_row_of_progress_is_read_with_or_without_the_topic() {
         let row = r#"{"field":"3","offset":7,"event_time":1700000000000}"#;
-        assert_eq!(partition("3", row), Some((3, (8, Some(1_700_000_000_000)))));
-        assert_eq!(partition("events:12", r#"{"offset":7}"#), Some((12, (8, None))));
+        assert_eq!(partition("3", row), Some((3, (7, Some(1_700_000_000_000)))));
+        assert_eq!(partition("events:12", r#"{"offset":7}"#), Some((12, (7, None))));
         assert_eq!(partition("x", row), None);
         assert_eq!(partition("3", "{"), None);
     }
