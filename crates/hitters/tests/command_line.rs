@@ -355,7 +355,12 @@ fn bytes_that_are_no_sketch_are_refused() {
 #[test]
 fn explain_shows_the_plan_and_what_a_window_costs() {
     let plan = run(["explain", "flights"]).well().stdout;
-    for expected in ["tumble(INTERVAL '1 day')", "approx_top_k_accumulate(dest, 256)", "flights", "bytes"] {
+    for expected in [
+        "tumble(INTERVAL '1 day')",
+        "approx_top_k_accumulate(dest, 256)",
+        "flights",
+        "bytes",
+    ] {
         assert!(plan.contains(expected), "{expected} is not in\n{plan}");
     }
 }

@@ -38,9 +38,6 @@ pub struct App {
     pub answers: Answers,
     /// Without: everybody may ask.
     pub keys: Option<Keys>,
-    /// JSON web tokens, beside the keys.
-    #[cfg(feature = "jwt")]
-    pub tokens: Option<crate::jwt::Tokens>,
     /// How often.
     pub limits: Limits,
     /// Questions a second of a key that says nothing else.
@@ -96,8 +93,6 @@ impl App {
         Self {
             answers,
             keys,
-            #[cfg(feature = "jwt")]
-            tokens: None,
             limits: Limits::default(),
             limit_per_second: 100,
             timeout: Duration::from_secs(10),
@@ -283,13 +278,9 @@ impl App {
     /// # Errors
     /// 401 if it is nobody.
     pub fn access(&self, authorization: Option<&str>) -> Result<Access, Problem> {
-        #[cfg(feature = "jwt")]
-        let closed = self.keys.is_some() || self.tokens.is_some();
-        #[cfg(not(feature = "jwt"))]
-        let closed = self.keys.is_some();
-        if !closed {
+        let Some(keys) = &self.keys else {
             return Ok(Access::all());
-        }
+        };
         let none = || {
             let detail = "send Authorization: Bearer and a key of `hitters keys add`";
             Problem::new(StatusCode::UNAUTHORIZED, "no-key", "a key is needed", detail)
@@ -299,10 +290,6 @@ impl App {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(none());
         }
-        #[cfg(feature = "jwt")]
-        if let Some(tokens) = self.tokens.as_ref().filter(|_| !token.starts_with("hk_")) {
-            return tokens.check(token);
-        }
-        self.keys.as_ref().ok_or_else(crate::access::wrong)?.check(token)
+        keys.check(token)
     }
 }

@@ -13,8 +13,6 @@ mod app;
 mod compute;
 mod csv_rows;
 mod http;
-#[cfg(feature = "jwt")]
-mod jwt;
 mod limit;
 mod live;
 mod openapi;
@@ -27,8 +25,6 @@ mod tls;
 pub mod types;
 
 pub use access::{Access, Key, KeyFile, KeyFileError};
-#[cfg(feature = "jwt")]
-pub use jwt::JwtOptions;
 pub use service::{Options, Service, ServiceError, Tls};
 
 /// The OpenAPI 3.1 document.

@@ -24,9 +24,6 @@ pub struct Options {
     pub stores: Vec<Arc<dyn Store>>,
     /// The file of API keys. `None`: everybody may ask, on the loopback only.
     pub keys: Option<PathBuf>,
-    /// Where JSON web tokens are checked against.
-    #[cfg(feature = "jwt")]
-    pub jwt: Option<crate::jwt::JwtOptions>,
     /// Encrypt.
     pub tls: Option<Tls>,
     /// Origins of pages that may ask from a browser: `https://dash.example.com`. Empty: only the service's own page.
@@ -72,9 +69,6 @@ pub enum ServiceError {
     /// The certificate.
     #[error("TLS: {0}")]
     Tls(String),
-    /// The tokens.
-    #[error("JWT: {0}")]
-    Jwt(String),
     /// An origin that is none.
     #[error("'{0}' is no origin; write https://host or https://host:port")]
     Origin(String),
@@ -90,8 +84,6 @@ impl Options {
             listen,
             stores,
             keys: None,
-            #[cfg(feature = "jwt")]
-            jwt: None,
             tls: None,
             cors: Vec::new(),
             limit_per_second: 100,
@@ -116,9 +108,6 @@ impl Service {
     /// # Errors
     /// If it would be open to other machines without keys, the address is taken, or a file is wrong.
     pub async fn bind(options: Options) -> Result<Self, ServiceError> {
-        #[cfg(feature = "jwt")]
-        let closed = options.keys.is_some() || options.jwt.is_some();
-        #[cfg(not(feature = "jwt"))]
         let closed = options.keys.is_some();
         if !closed && !options.listen.ip().is_loopback() {
             return Err(ServiceError::Open(options.listen));
@@ -127,10 +116,6 @@ impl Service {
         let tls = options.tls.as_ref().map(|tls| tls::config(&tls.certificate, &tls.key));
         let tls = tls.transpose().map_err(ServiceError::Tls)?;
         let mut app = App::new(Answers::new(options.stores), keys, options.cache_bytes);
-        #[cfg(feature = "jwt")]
-        if let Some(jwt) = options.jwt {
-            app.tokens = Some(crate::jwt::Tokens::open(jwt).map_err(ServiceError::Jwt)?);
-        }
         // Without keys there is nobody to tell from others, and the loopback is the owner's.
         app.limit_per_second = if closed { options.limit_per_second } else { 0 };
         app.timeout = options.timeout;
