@@ -1,6 +1,6 @@
 //! Errors of a running dataflow.
 
-use datafusion::error::DataFusionError;
+use datafusion_common::error::DataFusionError;
 
 /// What stopped a dataflow.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use crate::batch::record_batch;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion_physical_expr::PhysicalExpr;
 use hitters_planner::plan::NamedExpr;
 use std::sync::Arc;
 

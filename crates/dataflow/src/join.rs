@@ -11,8 +11,8 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{concat_batches, filter};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::JoinType;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion_common::JoinType;
+use datafusion_physical_expr::PhysicalExpr;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use crate::operator::{Operator, WindowRows};
 use crate::unnest::unnest;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion_physical_expr::PhysicalExpr;
 use hitters_planner::plan::NamedExpr;
 use std::sync::Arc;
 

@@ -5,10 +5,10 @@ use crate::error::Error;
 use crate::fault;
 use crate::plan::Aggregate;
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::DFSchemaRef;
-use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion_common::DFSchemaRef;
+use datafusion_expr::Expr;
+use datafusion_expr::utils::AggregateOrderSensitivity;
+use datafusion_physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 
 /// Lowers one call over the columns of `logical` (the same as `physical`, with their SQL names).
 pub(crate) fn aggregate(

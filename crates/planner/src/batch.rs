@@ -6,11 +6,11 @@
 //! column through the projections and aliases in between; filters `sketch IS NOT NULL` on the way fall away.
 
 use crate::functions::Registry;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, plan_err};
-use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::{Column, Result, plan_err};
+use datafusion_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction};
+use datafusion_expr::utils::{conjunction, split_conjunction};
+use datafusion_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias};
 use std::sync::Arc;
 
 /// Name of the batch function, the aggregate that stands for it, and the position of `bin` among its arguments.

@@ -1,7 +1,7 @@
 //! How many rows of a partition `row_number()` has to keep: read off the filter above it.
 
-use datafusion::common::{Column, ScalarValue};
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion_common::{Column, ScalarValue};
+use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 
 /// True if a column is the number that a single `row_number()` below gives, with nothing but aliases and projections between.
 fn is_number(plan: &LogicalPlan, column: &Column) -> bool {

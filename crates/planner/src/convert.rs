@@ -17,15 +17,15 @@ use crate::table::Table;
 use crate::window_calls;
 use crate::windowing::{self, Windowing};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, NullEquality, ScalarValue};
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{
+use datafusion_common::{Column, DFSchema, DFSchemaRef, NullEquality, ScalarValue};
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::utils::{conjunction, split_conjunction};
+use datafusion_expr::{
     Aggregate, BinaryExpr, Expr, Filter, Join, LogicalPlan, Operator, Projection, TableScan, Unnest, binary_expr,
 };
-use datafusion::physical_expr::expressions::Column as PhysicalColumn;
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr, create_physical_sort_exprs};
+use datafusion_physical_expr::expressions::Column as PhysicalColumn;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, create_physical_sort_exprs};
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -501,7 +501,7 @@ impl Builder {
         let from = &self.nodes[input].schema;
         let field = |e: &NamedExpr| {
             let field = Field::new(&e.name, e.expr.data_type(from)?, e.expr.nullable(from)?);
-            Ok::<_, datafusion::error::DataFusionError>(field)
+            Ok::<_, datafusion_common::error::DataFusionError>(field)
         };
         let fields = exprs
             .iter()

@@ -5,10 +5,10 @@
 
 use crate::error::{Error, Span};
 use crate::syntax::{Statement, expect, join, keyword, place, simple_name, syntax, unexpected};
-use datafusion::sql::sqlparser::ast::{self, DataType, Expr, Ident, Value};
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion_sql::sqlparser::ast::{self, DataType, Expr, Ident, Value};
+use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::parser::Parser;
+use datafusion_sql::sqlparser::tokenizer::Token;
 
 /// `CREATE TABLE` as written.
 #[derive(Debug)]

@@ -13,11 +13,11 @@ use crate::table::{Column, ColumnKind, Table};
 use crate::types::{column_type, sql_type};
 use crate::window_calls;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, TableReference};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
-use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
-use datafusion::sql::sqlparser::ast::{self, Spanned};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::{DFSchema, TableReference};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion_sql::sqlparser::ast::{self, Spanned};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -403,7 +403,7 @@ fn time_column(table: &Table, name: &str, span: Span) -> Result<Expr, Error> {
             .hint(hint));
     };
     match column.field.data_type() {
-        t if *t == TIMESTAMP => Ok(Expr::Column(datafusion::common::Column::new(
+        t if *t == TIMESTAMP => Ok(Expr::Column(datafusion_common::Column::new(
             Some(TableReference::bare(table.name.as_str())),
             name,
         ))),
@@ -468,7 +468,7 @@ fn computed_once(watermark: Expr, table: &Table, generated: &HashMap<usize, Expr
         Ok(match same {
             Some((index, _)) => {
                 let name = table.columns[*index].field.name();
-                let column = Expr::Column(datafusion::common::Column::new(
+                let column = Expr::Column(datafusion_common::Column::new(
                     Some(TableReference::bare(table.name.as_str())),
                     name,
                 ));
@@ -520,7 +520,7 @@ impl Scope<'_, '_> {
             ));
         }
         let source = Arc::new(Shape(Arc::new(Schema::clone(&self.schema))));
-        let build = || -> datafusion::common::Result<LogicalPlan> {
+        let build = || -> datafusion_common::Result<LogicalPlan> {
             let scan = LogicalPlanBuilder::scan(table, source, None)?;
             let expr = match target {
                 Some(target) => optimize::cast(planned, target, scan.schema())?,

@@ -5,8 +5,8 @@
 use crate::create_table::CreateTable;
 use crate::error::Span;
 use crate::syntax::{Statement, parse, place};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
 use std::collections::BTreeSet;
 
 /// The names before an opening parenthesis, in lower case: all functions that a text calls, and some words besides (`in`,

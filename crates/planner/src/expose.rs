@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::fault;
 use crate::places::Places;
 use crate::windowing::{self, Windowing};
-use datafusion::common::{Column, DFSchemaRef, JoinType, Result as DfResult};
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, Projection, SubqueryAlias, Union};
+use datafusion_common::{Column, DFSchemaRef, JoinType, Result as DfResult};
+use datafusion_expr::{Expr, Join, LogicalPlan, Projection, SubqueryAlias, Union};
 use std::sync::Arc;
 
 /// Adds the window column of a plan as its last column, through projections that dropped it.

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Span};
 use crate::wording::in_sql;
-use datafusion::common::{Column, SchemaError, Span as DfSpan};
-use datafusion::error::DataFusionError;
+use datafusion_common::error::DataFusionError;
+use datafusion_common::{Column, SchemaError, Span as DfSpan};
 
 /// Longest list of names in a hint.
 const LISTED: usize = 12;

@@ -1,7 +1,7 @@
 //! The fence above a window: a logical node that changes nothing and lets no filter on the window pass.
 
-use datafusion::common::{Column, DFSchemaRef, Result};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion_common::{Column, DFSchemaRef, Result};
+use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;

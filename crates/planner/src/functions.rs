@@ -3,12 +3,12 @@
 use crate::row_time;
 use crate::window_calls;
 use arrow::datatypes::DataType;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::{Result, plan_datafusion_err};
-use datafusion::execution::{FunctionRegistry, SessionStateDefaults};
-use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
-use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Result, plan_datafusion_err};
+use datafusion_expr::expr_rewriter::FunctionRewrite;
+use datafusion_expr::planner::ExprPlanner;
+use datafusion_expr::registry::FunctionRegistry;
+use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -45,15 +45,18 @@ impl Registry {
     pub(crate) fn new(functions: &Functions) -> Result<Self> {
         let mut registry = Self::default();
         // The JSON operators (`->`, `->>`) must be asked before DataFusion's own planners.
-        datafusion_functions_json::register_all(&mut registry)?;
-        registry.planners.extend(SessionStateDefaults::default_expr_planners());
-        for function in SessionStateDefaults::default_scalar_functions() {
+        hitters_functions::register_json(&mut registry)?;
+        registry.planners.extend(default_planners());
+        for function in datafusion_functions::all_default_functions()
+            .into_iter()
+            .chain(datafusion_functions_nested::all_default_nested_functions())
+        {
             registry.register_udf(function)?;
         }
-        for function in SessionStateDefaults::default_aggregate_functions() {
+        for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
             registry.register_udaf(function)?;
         }
-        for function in SessionStateDefaults::default_window_functions() {
+        for function in datafusion_functions_window::all_default_window_functions() {
             registry.windows.insert(function.name().to_string(), function);
         }
         for function in window_calls::functions()
@@ -70,7 +73,20 @@ impl Registry {
     }
 }
 
-/// The form in which `datafusion-functions-json` hands over its functions.
+/// Those that plan the expressions of DataFusion's functions, in the order in which its sessions ask them.
+fn default_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![
+        Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
+        Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
+        Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
+        Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
+        Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
+        Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
+        Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
+    ]
+}
+
+/// The form in which the JSON functions are handed over.
 impl FunctionRegistry for Registry {
     fn udfs(&self) -> HashSet<String> {
         self.scalars.keys().cloned().collect()
@@ -137,5 +153,5 @@ pub(crate) fn config() -> ConfigOptions {
 
 /// True for the union in which the JSON functions return a value of any kind.
 pub(crate) fn is_json_union(data_type: &DataType) -> bool {
-    data_type == &*datafusion_functions_json::JSON_UNION_DATA_TYPE
+    data_type == hitters_functions::json_union()
 }

@@ -5,9 +5,9 @@
 //! part. The text is for machines, and for the one who compares two of them; `explain` is for people.
 
 use crate::plan::{Aggregate, NamedExpr, Node, NodeId, NodeKind, Plan, SourceNode};
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_expr_common::physical_expr::fmt_sql;
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use datafusion_physical_expr_common::physical_expr::fmt_sql;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;

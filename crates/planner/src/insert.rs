@@ -11,10 +11,10 @@ use crate::syntax::{place, place_known};
 use crate::table::{Column as TableColumn, ColumnKind};
 use crate::types::sql_type;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Column, Result as DfResult, ScalarValue};
-use datafusion::functions::core::expr_fn::coalesce;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, lit};
-use datafusion::sql::sqlparser::ast::{self, Spanned};
+use datafusion_common::{Column, Result as DfResult, ScalarValue};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, lit};
+use datafusion_functions::core::expr_fn::coalesce;
+use datafusion_sql::sqlparser::ast::{self, Spanned};
 use std::sync::Arc;
 
 /// What is written to.
@@ -157,8 +157,8 @@ fn positions(fields: &[FieldRef], named: &[ast::Ident], table: &str) -> Result<V
     Ok(positions)
 }
 
-fn convert(expr: Expr, field: &Field, schema: &datafusion::common::DFSchema) -> DfResult<Expr> {
-    use datafusion::logical_expr::ExprSchemable;
+fn convert(expr: Expr, field: &Field, schema: &datafusion_common::DFSchema) -> DfResult<Expr> {
+    use datafusion_expr::ExprSchemable;
     let from = expr.get_type(schema)?;
     let text = matches!(field.data_type(), DataType::Utf8View | DataType::Utf8);
     if is_json_union(&from) && text {

@@ -5,11 +5,11 @@
 //! join, a function that makes NULL out of values. It may miss a case, so nothing but warnings rests on it.
 
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan};
+use datafusion_common::DFSchema;
+use datafusion_common::ScalarValue;
+use datafusion_expr::expr::{AggregateFunction, ScalarFunction};
+use datafusion_expr::utils::split_conjunction;
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan};
 
 /// Aggregates that are NULL only if every value is: a group in a window has a row.
 const STRICT: [&str; 13] = [

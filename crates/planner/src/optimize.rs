@@ -8,21 +8,21 @@
 use crate::batch;
 use crate::functions::{Registry, config, is_json_union};
 use arrow::datatypes::DataType;
-use datafusion::common::{DFSchema, Result, plan_err};
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
-use datafusion::optimizer::analyzer::Analyzer;
-use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
-use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
-use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
-use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
-use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::optimize_unions::OptimizeUnions;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+use datafusion_common::{DFSchema, Result, plan_err};
+use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion_optimizer::analyzer::Analyzer;
+use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion_optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
+use datafusion_optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion_optimizer::optimize_projections::OptimizeProjections;
+use datafusion_optimizer::optimize_unions::OptimizeUnions;
+use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use std::sync::Arc;
 
 /// Resolves types: implicit casts, and the rewrites of the JSON functions. Sketches of record batches go before that.
@@ -80,6 +80,6 @@ pub(crate) fn cast(expr: Expr, target: &DataType, schema: &DFSchema) -> Result<E
 
 /// The JSON text of a value of the JSON functions' union.
 pub(crate) fn json_text(expr: Expr) -> Expr {
-    let func = datafusion_functions_json::udfs::json_union_to_text_udf();
+    let func = hitters_functions::json_union_to_text();
     Expr::ScalarFunction(ScalarFunction { func, args: vec![expr] })
 }

@@ -6,8 +6,8 @@
 use crate::error::Span;
 use crate::fault::FIELD_OF_CALL;
 use crate::syntax::place_known;
-use datafusion::logical_expr::Expr as LogicalExpr;
-use datafusion::sql::sqlparser::ast::{
+use datafusion_expr::Expr as LogicalExpr;
+use datafusion_sql::sqlparser::ast::{
     self, Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, Visit, Visitor,
 };
 use std::ops::ControlFlow;

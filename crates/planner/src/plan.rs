@@ -8,9 +8,9 @@ use crate::error::Span;
 use crate::table::Table;
 use crate::window::Window;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::JoinType;
-use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use datafusion_common::JoinType;
+use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use std::sync::Arc;
 
 /// Position of a node in [`Plan::nodes`].

@@ -17,10 +17,10 @@ use crate::share::share;
 use crate::syntax::{self, Parsed, Statement, place, simple_name};
 use crate::table::Table;
 use crate::windowing;
-use datafusion::common::{Column, Result as DfResult};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast::{self, Ident, Query, TableObject};
+use datafusion_common::{Column, Result as DfResult};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_sql::planner::SqlToRel;
+use datafusion_sql::sqlparser::ast::{self, Ident, Query, TableObject};
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -11,13 +11,13 @@ use crate::fault;
 use crate::places::Places;
 use crate::windowing::Windowing;
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNanoType, TimeUnit};
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, Result as DfResult, ScalarValue, internal_err};
-use datafusion::functions::core::expr_fn::get_field;
-use datafusion::logical_expr::{
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{Column, Result as DfResult, ScalarValue, internal_err};
+use datafusion_expr::{
     ColumnarValue, Expr, Filter, LogicalPlan, Projection, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, SubqueryAlias, Volatility, lit,
 };
+use datafusion_functions::core::expr_fn::get_field;
 use std::any::Any;
 use std::sync::Arc;
 

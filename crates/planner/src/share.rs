@@ -5,8 +5,8 @@
 
 use crate::plan::{Aggregate, NamedExpr, Node, NodeId, NodeKind};
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr_common::physical_expr::is_volatile;
 use std::collections::HashMap;
 use std::sync::Arc;
 

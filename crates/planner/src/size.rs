@@ -5,8 +5,8 @@
 
 use crate::error::Error;
 use crate::syntax::{place, whole};
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// Tokens of one statement: bounds the time to plan it.
 const MAX_STATEMENT_TOKENS: usize = 100_000;

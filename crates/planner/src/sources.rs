@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::fault;
 use crate::plan::{NamedExpr, SourceNode};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::{DFSchema, TableReference};
-use datafusion::logical_expr::Expr;
+use datafusion_common::{DFSchema, TableReference};
+use datafusion_expr::Expr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

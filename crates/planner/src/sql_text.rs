@@ -5,14 +5,14 @@
 
 use crate::types::sql_type;
 use arrow::temporal_conversions::timestamp_ns_to_datetime;
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::expressions::{
+use datafusion_common::ScalarValue;
+use datafusion_expr::Operator;
+use datafusion_physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NegativeExpr,
     NotExpr, TryCastExpr,
 };
-use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, ScalarFunctionExpr};
-use datafusion::physical_expr_common::physical_expr::fmt_sql;
+use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr, ScalarFunctionExpr};
+use datafusion_physical_expr_common::physical_expr::fmt_sql;
 use std::sync::Arc;
 
 /// An expression over columns with these labels.

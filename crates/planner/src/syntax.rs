@@ -6,11 +6,11 @@
 use crate::create_table::{CreateTable, create_table};
 use crate::error::{Error, Span};
 use crate::size;
-use datafusion::sql::sqlparser::ast::{self, Ident, Insert, ObjectName, Query};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{self, Token, TokenWithSpan, Tokenizer};
+use datafusion_sql::sqlparser::ast::{self, Ident, Insert, ObjectName, Query};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::{self, Token, TokenWithSpan, Tokenizer};
 
 /// Nesting of queries and expressions that the parser follows.
 const MAX_NESTING: usize = 100;

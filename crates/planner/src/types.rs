@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::functions::is_json_union;
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
+use datafusion_sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
 use std::sync::Arc;
 
 /// Most digits of an Arrow decimal of 128 bits.

@@ -7,14 +7,14 @@ use crate::error::Error;
 use crate::fault;
 use crate::window::Window;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue, internal_err};
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::{Result, ScalarValue, internal_err};
+use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::simplify::SimplifyContext;
+use datafusion_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -12,12 +12,10 @@ use crate::places::Places;
 use crate::row_time;
 use crate::window::Window;
 use crate::window_calls;
-use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{Column, DFSchemaRef, JoinType, NullHandling};
-use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, Join, LogicalPlan, Projection, Unnest, WindowFunctionDefinition,
-};
+use datafusion_common::tree_node::TreeNode;
+use datafusion_common::{Column, DFSchemaRef, JoinType, NullHandling};
+use datafusion_expr::expr::WindowFunction;
+use datafusion_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, Projection, Unnest, WindowFunctionDefinition};
 use std::sync::Arc;
 
 /// How the rows of a plan stand to windows.

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::EmitTo;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::EmitTo;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
+use datafusion_physical_expr::expressions::{Column, Literal};
 use hitters_sketch::{ItemKind, Measure, TopK};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -60,7 +60,7 @@ fn call(max_items: i64) -> Result<AggregateFunctionExpr> {
         Arc::new(Column::new("item", 0)),
         Arc::new(Literal::new(ScalarValue::from(max_items))),
     ];
-    let function = function.ok_or_else(|| datafusion::common::exec_datafusion_err!("no such function"))?;
+    let function = function.ok_or_else(|| datafusion_common::exec_datafusion_err!("no such function"))?;
     AggregateExprBuilder::new(function, arguments)
         .schema(Arc::new(schema))
         .alias("sketch")

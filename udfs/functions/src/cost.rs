@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use datafusion::common::ScalarValue;
-use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion_common::ScalarValue;
+use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use hitters_sketch::{CountMin, ItemKind, MAX_CAPACITY, bound_share, memory_bytes};
 
 use crate::{argument, top_k};
@@ -61,7 +61,7 @@ impl fmt::Display for BoundKind {
 /// # Examples
 ///
 /// ```
-/// use datafusion::common::ScalarValue;
+/// use datafusion_common::ScalarValue;
 ///
 /// let cost = hitters_functions::cost("approx_top_k", &[None, Some(ScalarValue::from(100i64))]).unwrap();
 /// assert_eq!(cost.capacity, Some(1024));

@@ -45,9 +45,10 @@ mod top_k;
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use arrow::datatypes::DataType;
+use datafusion_common::Result;
+use datafusion_expr::registry::FunctionRegistry;
+use datafusion_expr::{AggregateUDF, ScalarUDF};
 
 pub use aggregate::{Frozen, freeze};
 pub use cost::{Bound, Cost, cost, cost_of};
@@ -67,12 +68,31 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     all
 }
 
-/// All functions over JSON: those by JSONPath, and those of `datafusion-functions-json`, whose operators (`->`, `->>`, `?`)
+/// All functions over JSON: those by JSONPath, and those by keys and indexes, whose operators (`->`, `->>`, `#>`, `#>>`, `?`)
 /// come with [`register`] only.
 pub fn json_functions() -> Vec<Arc<ScalarUDF>> {
     let mut all = json::path_functions();
     all.extend(json::get_functions());
     all
+}
+
+/// The type of what `json_get` returns: a value of any kind.
+pub fn json_union() -> &'static DataType {
+    json::json_union()
+}
+
+/// The function that makes JSON text of what `json_get` returns.
+pub fn json_union_to_text() -> Arc<ScalarUDF> {
+    json::union_to_text()
+}
+
+/// Registers the JSON functions by keys and indexes, with their operators and what makes calls of them cheaper.
+///
+/// # Errors
+///
+/// When the registry takes no functions, no planners of operators, or no rewrites.
+pub fn register_json(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    json::register(registry)
 }
 
 /// Registers everything: aggregates, scalars, JSON functions with their operators and rewrites.
@@ -81,7 +101,7 @@ pub fn json_functions() -> Vec<Arc<ScalarUDF>> {
 ///
 /// When the registry takes no functions, no planners of operators, or no rewrites.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    datafusion_functions_json::register_all(registry)?;
+    register_json(registry)?;
     for function in scalar_functions() {
         registry.register_udf(function)?;
     }

@@ -1,6 +1,6 @@
 //! The manual pages of the functions, as DataFusion keeps them: what the arguments have in common.
 
-use datafusion::logical_expr::{DocSection, Documentation, DocumentationBuilder};
+use datafusion_expr::{DocSection, Documentation, DocumentationBuilder};
 
 /// The chapter of the sketch functions.
 const SKETCHES: DocSection = DocSection {

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use datafusion::logical_expr::Documentation;
+use datafusion_expr::Documentation;
 
 fn section(out: &mut String, name: &str, kind: &str, page: &Documentation) {
     let _ = write!(

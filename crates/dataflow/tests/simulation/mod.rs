@@ -22,12 +22,12 @@ pub use drive::{Schedule, Troubles, run, run_over, run_spilling};
 pub use life::Spilling;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::functions_aggregate::min_max::max_udaf;
-use datafusion::logical_expr::AggregateUDF;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::aggregate::AggregateExprBuilder;
-use datafusion::physical_expr::expressions::{col, lit};
+use datafusion_expr::AggregateUDF;
+use datafusion_functions_aggregate::count::count_udaf;
+use datafusion_functions_aggregate::min_max::max_udaf;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::aggregate::AggregateExprBuilder;
+use datafusion_physical_expr::expressions::{col, lit};
 use hitters_dataflow::publish::window_fields;
 use hitters_planner::connector::{Direction, TableSpec};
 use hitters_planner::plan::{Aggregate, NamedExpr, Node, NodeKind, Plan, SourceNode, WindowNode};

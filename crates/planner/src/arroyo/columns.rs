@@ -5,7 +5,7 @@ use super::tables::Facts;
 use crate::create_table::{ColumnDef, CreateTable};
 use crate::error::Error;
 use crate::syntax::place;
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType, TimezoneInfo};
+use datafusion_sql::sqlparser::ast::{ArrayElemTypeDef, DataType, TimezoneInfo};
 
 /// Columns that Arroyo adds to the rows of a stream.
 const RESERVED: [&str; 4] = ["_timestamp", "_updating_meta", "__watermark", "__unnested"];

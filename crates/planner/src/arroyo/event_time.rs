@@ -7,8 +7,8 @@ use crate::create_table::{CreateTable, Watermark};
 use crate::error::Error;
 use crate::nulls;
 use crate::syntax::{place, place_known};
-use datafusion::common::{DFSchema, TableReference};
-use datafusion::sql::sqlparser::ast::{Expr, Spanned, Visit, Visitor};
+use datafusion_common::{DFSchema, TableReference};
+use datafusion_sql::sqlparser::ast::{Expr, Spanned, Visit, Visitor};
 use std::ops::ControlFlow;
 
 /// The declaration as written.

@@ -8,9 +8,9 @@ use crate::functions::is_json_union;
 use crate::places::Places;
 use crate::types::sql_type;
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Unnest};
+use datafusion_common::DFSchema;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Unnest};
 
 /// Functions by JSONPath: their path is parsed once.
 const PATHS: [&str; 3] = ["extract_json", "extract_json_string", "get_first_json_object"];

@@ -5,7 +5,7 @@ use super::tables::Facts;
 use crate::create_table::{ColumnDef, CreateTable};
 use crate::error::Error;
 use crate::fault;
-use datafusion::sql::sqlparser::ast::DataType;
+use datafusion_sql::sqlparser::ast::DataType;
 
 /// The way to read messages of which some may be broken.
 const RAW: &str = "read the message as text: one column value TEXT NOT NULL with format = 'raw_string', and take the fields in generated columns \

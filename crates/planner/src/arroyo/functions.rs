@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::fault;
 use crate::functions::{Functions, Registry};
 use crate::syntax::place_known;
-use datafusion::sql::sqlparser::ast::{Expr, Function, Spanned, Visit, Visitor};
+use datafusion_sql::sqlparser::ast::{Expr, Function, Spanned, Visit, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::places::Places;
 use crate::window::Window;
 use crate::window_calls;
-use datafusion::logical_expr::{Aggregate, Expr};
+use datafusion_expr::{Aggregate, Expr};
 
 /// Aggregates over events that have a form for record batches.
 const BATCHED: [(&str, &str); 4] = [

@@ -4,8 +4,8 @@ use super::findings::Findings;
 use crate::error::Error;
 use crate::places::Places;
 use crate::syntax::place_known;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{
+use datafusion_expr::LogicalPlan;
+use datafusion_sql::sqlparser::ast::{
     Expr, Function, GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, Spanned, TableFactor, Visit,
     Visitor,
 };

@@ -6,8 +6,8 @@ use super::{expressions, windows};
 use crate::error::Error;
 use crate::places::Places;
 use crate::windowing::{is_one_of, row_number};
-use datafusion::common::DFSchemaRef;
-use datafusion::logical_expr::Expr;
+use datafusion_common::DFSchemaRef;
+use datafusion_expr::Expr;
 
 pub(crate) fn check(exprs: &[Expr], schema: &DFSchemaRef, input: &Relation, places: &Places, found: &mut Findings) {
     let at = places.function("row_number");

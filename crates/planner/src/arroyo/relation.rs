@@ -5,7 +5,7 @@ use super::{expressions, memory, ranking, windows};
 use crate::catalog::{Named, Scan};
 use crate::places::Places;
 use crate::windowing::is_one_of;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan};
 
 /// The rows of an operator, a view or a memory table.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +98,7 @@ impl Check<'_> {
             LogicalPlan::Distinct(_) => {
                 let fields = plan.schema().fields().len();
                 let columns: Vec<Expr> = (0..fields)
-                    .map(|i| Expr::Column(datafusion::common::Column::from(plan.schema().qualified_field(i))))
+                    .map(|i| Expr::Column(datafusion_common::Column::from(plan.schema().qualified_field(i))))
                     .collect();
                 Relation {
                     window: Some(windows::grouped(&columns, plan.schema(), &first, places, found)),

@@ -7,7 +7,7 @@ use super::tables::Facts;
 use crate::error::{Error, Span};
 use crate::places::Places;
 use crate::types::sql_type;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion_expr::LogicalPlan;
 
 /// An `INSERT INTO`.
 pub(crate) struct Written {

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::places::Places;
 use crate::window_calls;
 use crate::windowing::is_one_of;
-use datafusion::common::DFSchemaRef;
-use datafusion::logical_expr::Expr;
+use datafusion_common::DFSchemaRef;
+use datafusion_expr::Expr;
 
 /// The windows of rows that are grouped by these expressions.
 pub(crate) fn grouped(

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::{Result, internal_err};
+use datafusion_common::{Result, internal_err};
 use hitters_sketch::Items;
 
 use crate::argument;

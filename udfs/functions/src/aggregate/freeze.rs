@@ -8,8 +8,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryViewBuilder, BooleanArray};
-use datafusion::common::Result;
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion_common::Result;
+use datafusion_expr::{EmitTo, GroupsAccumulator};
 
 use super::{Cell, Summary};
 

@@ -8,8 +8,8 @@ use std::mem::{size_of, size_of_val};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryViewBuilder, BooleanArray};
-use datafusion::common::{Result, internal_err};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion_common::{Result, internal_err};
+use datafusion_expr::{EmitTo, GroupsAccumulator};
 use hitters_sketch::Rows;
 
 use super::freeze::{Freeze, Frozen, FrozenSketches, states};

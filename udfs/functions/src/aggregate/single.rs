@@ -3,8 +3,8 @@
 use std::mem::size_of_val;
 
 use arrow::array::{Array, ArrayRef};
-use datafusion::common::{Result, ScalarValue, internal_err};
-use datafusion::logical_expr::Accumulator;
+use datafusion_common::{Result, ScalarValue, internal_err};
+use datafusion_expr::Accumulator;
 use hitters_sketch::Rows;
 
 use super::rows::Fate;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
-use datafusion::logical_expr::{AggregateUDF, Documentation};
+use datafusion_common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion_expr::{AggregateUDF, Documentation};
 use hitters_sketch::{CountMin, Error, ItemKind, Rows};
 
 use crate::aggregate::{Batch, Cell, Columns, Definition, Output, Summary, Value, aggregate};

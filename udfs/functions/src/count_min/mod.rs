@@ -6,8 +6,8 @@ mod estimate;
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion_common::Result;
+use datafusion_expr::{AggregateUDF, ScalarUDF};
 use hitters_sketch::CountMin;
 
 use crate::argument::run_error;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ListBuilder, StringViewArray, StringViewBuilder};
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{Documentation, ScalarUDF};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::{Documentation, ScalarUDF};
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;

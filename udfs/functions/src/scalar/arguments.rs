@@ -5,8 +5,8 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use datafusion::common::{Result, internal_err};
-use datafusion::logical_expr::ColumnarValue;
+use datafusion_common::{Result, internal_err};
+use datafusion_expr::ColumnarValue;
 
 /// Arguments of the types that the function asked for.
 pub(crate) struct Arguments {
@@ -61,7 +61,7 @@ impl Arguments {
         if !column.literal {
             return Ok(column.values.clone());
         }
-        datafusion::common::ScalarValue::try_from_array(&column.values, 0)?.to_array_of_size(self.rows)
+        datafusion_common::ScalarValue::try_from_array(&column.values, 0)?.to_array_of_size(self.rows)
     }
 
     /// Whether an argument is a literal, and then its value as an array of one.

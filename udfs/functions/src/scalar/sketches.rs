@@ -1,6 +1,6 @@
 //! The sketch argument of scalar functions, read row by row.
 
-use datafusion::common::Result;
+use datafusion_common::Result;
 
 use super::Arguments;
 

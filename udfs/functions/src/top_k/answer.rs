@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{AggregateUDF, Documentation};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::{AggregateUDF, Documentation};
 use hitters_sketch::Measure;
 
 use super::summary::RowSummary;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryViewBuilder};
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{Documentation, ScalarUDF, Volatility};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::{Documentation, ScalarUDF, Volatility};
 use hitters_sketch::{MAX_CAPACITY, Measure, Rows};
 
 use super::summary::RowSummary;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::logical_expr::{AggregateUDF, Documentation};
+use datafusion_common::Result;
+use datafusion_expr::{AggregateUDF, Documentation};
 use hitters_sketch::{Error, TopK};
 
 use crate::combine::{self, Kind};

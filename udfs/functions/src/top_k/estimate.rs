@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{Documentation, ScalarUDF};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::{Documentation, ScalarUDF};
 use hitters_sketch::MAX_CAPACITY;
 
 use crate::aggregate::{Output, Value};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{Documentation, ScalarUDF};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::{Documentation, ScalarUDF};
 
 use crate::argument::{self, plan_error, run_error};
 use crate::manual;

@@ -12,8 +12,8 @@ mod summary;
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion_common::Result;
+use datafusion_expr::{AggregateUDF, ScalarUDF};
 use hitters_sketch::{MAX_CAPACITY, Measure, TopK};
 
 use crate::argument::run_error;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use datafusion::common::{Result, internal_err};
+use datafusion_common::{Result, internal_err};
 use hitters_sketch::{Error, ItemKind, Measure, Rows, TopK};
 
 use crate::aggregate::{Batch, Cell, Columns, Output, Summary, Value};
@@ -25,7 +25,7 @@ impl RowSummary {
         TopK::new(self.kind, self.measure, self.capacity).map_err(|error| self.error(error))
     }
 
-    fn error(&self, error: Error) -> datafusion::common::DataFusionError {
+    fn error(&self, error: Error) -> datafusion_common::DataFusionError {
         run_error(self.function, error)
     }
 
