@@ -251,7 +251,7 @@ impl Known {
     pub(crate) fn new(functions: &Functions, registry: &Registry) -> Self {
         // The JSON functions come with Arroyo, in its version: those that it lacks cannot be sent.
         let mut json = Registry::default();
-        let registered = datafusion_functions_json::register_all(&mut json);
+        let registered = hitters_functions::register_json(&mut json);
         debug_assert!(registered.is_ok());
         let scalars = functions.scalar.iter().map(|f| f.name());
         let names = scalars.chain(functions.aggregate.iter().map(|f| f.name()));
