@@ -439,7 +439,11 @@ impl ScalarUDFImpl for Accessor {
             let column = if is_dictionary { one_key_a_row(column)? } else { column };
             return Ok(ColumnarValue::Array(column));
         }
-        let value = ScalarValue::try_from_array(&column, 0)?;
+        // A list as it is, since the scalar of one would lose what its field says.
+        let value = match column.as_list_opt::<i32>() {
+            Some(list) => ScalarValue::List(Arc::new(list.clone())),
+            None => ScalarValue::try_from_array(&column, 0)?,
+        };
         Ok(ColumnarValue::Scalar(if is_dictionary {
             ScalarValue::Dictionary(Box::new(DataType::Int64), Box::new(value))
         } else {
