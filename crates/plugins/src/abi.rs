@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, make_array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion_common::{Result, exec_datafusion_err};
 use libloading::Library;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;

@@ -21,7 +21,7 @@ mod signature;
 
 use abi::Code;
 use compile::Compiler;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion_expr::{AggregateUDF, ScalarUDF};
 use sha2::{Digest, Sha256};
 use signature::Signature;
 use std::ops::Range;

@@ -4,10 +4,8 @@ use crate::abi::Code;
 use crate::signature::Signature;
 use arrow::array::{Array, new_empty_array};
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, exec_err};
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature as SqlSignature, Volatility,
-};
+use datafusion_common::{Result, exec_err};
+use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature as SqlSignature, Volatility};
 use std::sync::Arc;
 
 /// A scalar function. Volatile, as on Arroyo: nobody knows what a plugin does.
