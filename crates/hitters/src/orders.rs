@@ -27,7 +27,7 @@ struct Address {
 /// Where a pipeline runs.
 enum Where {
     Here(Address),
-    There(Site),
+    There(Box<Site>),
 }
 
 impl Where {
@@ -37,7 +37,11 @@ impl Where {
         if running.state.is_none()
             && let Some(cluster) = cluster::open(&running.cluster, &pipeline)?
         {
-            return Ok(Self::There(Site::new(cluster, pipeline, running.cluster.patience)));
+            return Ok(Self::There(Box::new(Site::new(
+                cluster,
+                pipeline,
+                running.cluster.patience,
+            ))));
         }
         Address::of(running, pipeline).map(Self::Here)
     }

@@ -8,10 +8,7 @@ const DAY: i64 = 24 * HOUR;
 /// Milliseconds that windows of a width are kept: an hour for those of up to 10 s, a day up to a minute, eight days up to an
 /// hour, 400 days for all that are longer.
 pub fn retention(width: i64) -> i64 {
-    match width {
-        ..=10_000 => HOUR,
-        ..=MINUTE => DAY,
-        ..=HOUR => 8 * DAY,
-        _ => 400 * DAY,
-    }
+    const TIERS: [(i64, i64); 3] = [(10 * SECOND, HOUR), (MINUTE, DAY), (HOUR, 8 * DAY)];
+    let tier = TIERS.iter().find(|(widest, _)| width <= *widest);
+    tier.map_or(400 * DAY, |(_, kept)| *kept)
 }

@@ -28,26 +28,26 @@ const ITEMS: [(&str, usize); 9] = [
     ("count_min_estimate", 1),
 ];
 
+/// Whether the path among a function's arguments is more than a literal.
+fn computed_path(args: &[Expr]) -> bool {
+    args.get(1)
+        .is_some_and(|path| !matches!(path.clone().unalias(), Expr::Literal(..)))
+}
+
 /// An expression over columns of `schema`.
 pub(crate) fn check(expr: &Expr, schema: &DFSchema, at: &At<'_>, found: &mut Findings) {
     let visited = expr.apply(|e| {
         match e {
             Expr::Cast(cast) => seconds(&cast.expr, cast.field.data_type(), schema, at, found),
-            Expr::ScalarFunction(call) if PATHS.contains(&call.func.name()) => {
-                if !call
-                    .args
-                    .get(1)
-                    .is_none_or(|path| matches!(path.clone().unalias(), Expr::Literal(..)))
-                {
-                    let name = call.func.name();
-                    found.error(
-                        Error::new(format!(
-                            "Arroyo takes a literal path in {name}(), and fails on anything else when rows come"
-                        ))
-                        .at(at(name))
-                        .hint("write the path as a text, or take fields with json_get_str(value, key)"),
-                    );
-                }
+            Expr::ScalarFunction(call) if PATHS.contains(&call.func.name()) && computed_path(&call.args) => {
+                let name = call.func.name();
+                found.error(
+                    Error::new(format!(
+                        "Arroyo takes a literal path in {name}(), and fails on anything else when rows come"
+                    ))
+                    .at(at(name))
+                    .hint("write the path as a text, or take fields with json_get_str(value, key)"),
+                );
             }
             _ => {}
         }

@@ -133,14 +133,13 @@ impl<'a> Check<'a> {
             }
             // A memory table: read back as a view is.
             None => {
-                if self.views.contains_key(&key) {
+                let written_before = self.views.insert(key, relation).is_some();
+                if written_before {
                     self.found.error(
                         Error::new(format!("Arroyo lets memory table {} be written once", written.table))
                             .at(written.at)
                             .hint("join the queries with UNION ALL in one INSERT"),
                     );
-                } else {
-                    self.views.insert(key, relation);
                 }
             }
         }

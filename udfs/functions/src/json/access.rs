@@ -244,7 +244,7 @@ fn members(jiter: &mut Jiter<'_>) -> Option<u64> {
 
 /// The column that a function fills. What it finds is always of its column's kind; anything else would be NULL.
 enum Column {
-    Union(UnionBuilder),
+    Union(Box<UnionBuilder>),
     Text(StringBuilder),
     Int(Int64Builder),
     Float(Float64Builder),
@@ -265,7 +265,7 @@ impl Column {
                 Column::List(lists.with_field(field))
             }
             DataType::Utf8 => Column::Text(StringBuilder::with_capacity(rows, 0)),
-            _ => Column::Union(UnionBuilder::default()),
+            _ => Column::Union(Box::default()),
         }
     }
 
