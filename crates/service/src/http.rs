@@ -324,7 +324,7 @@ async fn groups(
     let answer = async {
         let mut parameters = Parameters::new(pairs);
         let csv = wants_csv(&mut parameters, &headers)?;
-        let zone = times::zone(&parameters.one("tz")?.unwrap_or_else(|| "UTC".into()))?;
+        let (_, zone) = parameters.zone()?;
         let (filter, set) = (parameters.filter()?, parameters.one("set")?);
         let top = parameters.number("top", 1, 1, 100)?;
         let (limit, after) = cursor(&mut parameters)?;
@@ -381,7 +381,7 @@ async fn pipelines(
     let answer = async {
         let mut parameters = Parameters::new(pairs);
         let csv = wants_csv(&mut parameters, &headers)?;
-        let zone = times::zone(&parameters.one("tz")?.unwrap_or_else(|| "UTC".into()))?;
+        let (_, zone) = parameters.zone()?;
         let (limit, after) = cursor(&mut parameters)?;
         parameters.end(&["limit", "cursor", "tz", "format"])?;
         let mut scopes = (*app.pipelines().await?).clone();
@@ -416,7 +416,7 @@ async fn pipeline(
 ) -> Response {
     let answer = async {
         let mut parameters = Parameters::new(pairs);
-        let zone = times::zone(&parameters.one("tz")?.unwrap_or_else(|| "UTC".into()))?;
+        let (_, zone) = parameters.zone()?;
         parameters.end(&["tz"])?;
         // What may be asked of it is said by the list of its dimensions, no count.
         if !access.sees(&pipeline) {

@@ -139,10 +139,16 @@ impl Parameters {
         self.one("step")?.map(|text| times::duration("step", &text)).transpose()
     }
 
+    /// The time zone `tz`, UTC by default, and its name.
+    pub fn zone(&mut self) -> Result<(String, TimeZone), Problem> {
+        let name = self.one("tz")?.unwrap_or_else(|| "UTC".into());
+        let zone = times::zone(&name)?;
+        Ok((name, zone))
+    }
+
     /// `where`, `set`, `last`, `from`, `to`, `tz`.
     pub fn about(&mut self) -> Result<About, Problem> {
-        let zone_name = self.one("tz")?.unwrap_or_else(|| "UTC".into());
-        let zone = times::zone(&zone_name)?;
+        let (zone_name, zone) = self.zone()?;
         let filter = self.filter()?;
         let set = self.one("set")?;
         let (last, from, to) = (self.one("last")?, self.one("from")?, self.one("to")?);
