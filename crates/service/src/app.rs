@@ -4,11 +4,15 @@
 //! `kept` holds answers by their resolved question: those over closed windows until memory is wanted, others for a second;
 //! concurrent equal questions are computed once.
 
-use crate::access::{Access, Keys};
-use crate::compute::{self, Computed, Resolved};
+use crate::compute::{self, Computed};
+use crate::gate::Gate;
 use crate::limit::Limits;
+use crate::listeners::Listeners;
+use crate::metrics::Metrics;
+use crate::open::{self, Engine, Opened};
 use crate::problem::Problem;
-use crate::question::{About, Wanted};
+use crate::question::{About, Wanted, When};
+use crate::resolved::{self, Resolved};
 use crate::times;
 use crate::types::Freshness;
 use bytes::Bytes;
@@ -20,10 +24,10 @@ use moka::future::Cache;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// How long the newest state is taken for the newest.
 const EDGE: Duration = Duration::from_secs(1);
@@ -36,8 +40,8 @@ const COMPUTING: usize = 32;
 pub struct App {
     /// The stores.
     pub answers: Answers,
-    /// Without: everybody may ask.
-    pub keys: Option<Keys>,
+    /// Who may ask.
+    pub gate: Gate,
     /// How often.
     pub limits: Limits,
     /// Questions a second of a key that says nothing else.
@@ -46,6 +50,17 @@ pub struct App {
     pub timeout: Duration,
     /// One line on standard error for each question.
     pub audit: bool,
+    /// Who listens to live updates.
+    pub listeners: Arc<Listeners>,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// What computes answers in this process.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// The windows that are still open, for a second.
+    opened: Cache<(), Option<Arc<Opened>>>,
+    /// True when the service ends: streams end by themselves then.
+    ending: watch::Sender<bool>,
+    looks: AtomicU64,
     edges: Cache<String, Option<Arc<Edge>>>,
     /// The names of all pipelines: to find them a store may look at all of its keys.
     scopes: Cache<(), Arc<Vec<Scope>>>,
@@ -87,16 +102,22 @@ impl Kept {
 
 impl App {
     /// Over these stores; answers may take `bytes` of memory.
-    pub fn new(answers: Answers, keys: Option<Keys>, bytes: u64) -> Self {
+    pub fn new(answers: Answers, gate: Gate, bytes: u64) -> Self {
         let weigh =
             |key: &String, kept: &Arc<Kept>| u32::try_from(key.len() + kept.head.len() + 200).unwrap_or(u32::MAX);
         Self {
             answers,
-            keys,
+            gate,
             limits: Limits::default(),
             limit_per_second: 100,
             timeout: Duration::from_secs(10),
             audit: false,
+            listeners: Arc::new(Listeners::new(1000, 100)),
+            metrics: Metrics::default(),
+            engine: None,
+            opened: Cache::builder().max_capacity(1).time_to_live(EDGE).build(),
+            ending: watch::Sender::new(false),
+            looks: AtomicU64::new(0),
             edges: Cache::builder().max_capacity(10_000).time_to_live(EDGE).build(),
             scopes: Cache::builder().max_capacity(1).time_to_live(EDGE * 5).build(),
             last: Mutex::default(),
@@ -175,8 +196,8 @@ impl App {
 
     async fn no_pipeline(&self, pipeline: &str) -> Problem {
         // A key must not find out what others may see.
-        let names: Vec<String> = match (&self.keys, self.pipelines().await) {
-            (None, Ok(scopes)) => scopes.iter().map(|scope| scope.pipeline.clone()).collect(),
+        let names: Vec<String> = match (self.gate.is_open(), self.pipelines().await) {
+            (true, Ok(scopes)) => scopes.iter().map(|scope| scope.pipeline.clone()).collect(),
             _ => Vec::new(),
         };
         let detail = format!("no store knows a pipeline '{pipeline}'; /v1/pipelines lists those that they know");
@@ -194,7 +215,60 @@ impl App {
     /// # Errors
     /// If it cannot be answered.
     pub async fn resolve(&self, pipeline: &str, about: About) -> Result<Resolved, Problem> {
-        compute::resolve(self.edge(pipeline).await?, about)
+        if about.when != When::Open {
+            return resolved::resolve(self.edge(pipeline).await?, about);
+        }
+        let opened = self.opened().await.and_then(|opened| opened.of(pipeline));
+        match (opened, self.edge(pipeline).await) {
+            (Some(opened), Ok(edge)) => resolved::resolve_open(edge, about, Arc::new(opened)),
+            (None, Ok(_)) => Err(open::none(self.engine.is_some())),
+            // Before the first window has closed nobody has published anything.
+            (Some(opened), Err(problem)) => match opened.edge().filter(|_| problem.status == StatusCode::NOT_FOUND) {
+                Some(edge) => resolved::resolve_open(Arc::new(edge), about, Arc::new(opened)),
+                None => Err(problem),
+            },
+            (None, Err(problem)) => Err(problem),
+        }
+    }
+
+    /// The rows of the open windows, not older than a second.
+    async fn opened(&self) -> Option<Arc<Opened>> {
+        let engine = self.engine.clone()?;
+        let look = async {
+            let rows = tokio::task::spawn_blocking(move || engine.open()).await.ok().flatten();
+            rows.map(|rows| Arc::new(Opened::new(rows, self.looks.fetch_add(1, Relaxed))))
+        };
+        self.opened.get_with((), look).await
+    }
+
+    /// Whether the open window of a pipeline can be asked for.
+    pub fn has_open(&self, pipeline: &str) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.runs(pipeline))
+    }
+
+    /// The stores, and whether they can be asked.
+    pub async fn stores_up(&self) -> Vec<(&'static str, bool)> {
+        let mut stores = Vec::new();
+        for store in self.answers.stores() {
+            let asked = tokio::time::timeout(Duration::from_secs(2), store.active("")).await;
+            stores.push((store.name(), matches!(asked, Ok(Ok(_)))));
+        }
+        stores
+    }
+
+    /// Ends streams.
+    pub fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Turns true when streams have to end.
+    pub fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
+    /// Bytes of answers that are kept.
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept.weighted_size()
     }
 
     /// The answer, and whether it was kept.
@@ -204,6 +278,7 @@ impl App {
     pub async fn answer(&self, resolved: &Resolved, wanted: &Wanted) -> Result<(Arc<Kept>, bool), Problem> {
         let key = resolved.key(wanted);
         if let Some(kept) = self.kept.get(&key).await {
+            self.metrics.hits.fetch_add(1, Relaxed);
             return Ok((kept, true));
         }
         let computed = AtomicBool::new(false);
@@ -241,7 +316,10 @@ impl App {
         };
         let kept = self.kept.try_get_with(key, work).await;
         let kept = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
-        Ok((kept, !computed.load(Relaxed)))
+        let hit = !computed.load(Relaxed);
+        let counter = if hit { &self.metrics.hits } else { &self.metrics.misses };
+        counter.fetch_add(1, Relaxed);
+        Ok((kept, hit))
     }
 
     /// How fresh a set is.
@@ -271,25 +349,5 @@ impl App {
         body.extend_from_slice(tail.as_bytes());
         body.push(b'}');
         body.into()
-    }
-
-    /// Who shows this `Authorization`.
-    ///
-    /// # Errors
-    /// 401 if it is nobody.
-    pub fn access(&self, authorization: Option<&str>) -> Result<Access, Problem> {
-        let Some(keys) = &self.keys else {
-            return Ok(Access::all());
-        };
-        let none = || {
-            let detail = "send Authorization: Bearer and a key of `hitters keys add`";
-            Problem::new(StatusCode::UNAUTHORIZED, "no-key", "a key is needed", detail)
-        };
-        let authorization = authorization.ok_or_else(none)?;
-        let (scheme, token) = authorization.split_once(' ').ok_or_else(none)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(none());
-        }
-        keys.check(token)
     }
 }

@@ -1,8 +1,10 @@
 //! The query service: answers over REST. Its contract stands in README.md of this crate.
 //!
-//! * `question` reads what was asked, `compute` answers it over the stores of `hitters-results`, `types` is the JSON.
-//! * `app` keeps the newest state and answers, `http` has the paths, `live` the streams, `openapi` the document.
-//! * `access` and `limit` say who may ask what, and how often; `tls` encrypts.
+//! * `question` reads what was asked, `resolved` finds the groups and windows, `compute`, `over_time`, `compare` and `listing`
+//!   answer it over the stores of `hitters-results`, `open` over the window that is still open; `types` is the JSON.
+//! * `app` keeps the newest state and answers, `http` has the paths, `live` the streams, `openapi` the document, `metrics` what
+//!   it counts.
+//! * `gate` says who asks (`keys`, `tokens`), `access` what, `limit` and `listeners` how often; `tls` encrypts.
 //!
 //! [`Service`] is made from [`Options`], listens, and runs until it is told to end.
 
@@ -10,22 +12,39 @@
 
 mod access;
 mod app;
+mod asked;
+mod compare;
 mod compute;
 mod csv_rows;
+mod exposition;
+mod gate;
+mod guard;
 mod http;
+mod keys;
 mod limit;
+mod listeners;
+mod listing;
 mod live;
+mod metrics;
+mod open;
 mod openapi;
+mod over_time;
 mod page;
 mod problem;
 mod question;
+mod resolved;
 mod service;
 mod times;
 mod tls;
+mod tokens;
 pub mod types;
 
-pub use access::{Access, Key, KeyFile, KeyFileError};
+pub use access::Access;
+pub use exposition::{Exposition, Kind};
+pub use keys::{Key, KeyFile, KeyFileError};
+pub use open::Engine;
 pub use service::{Options, Service, ServiceError, Tls};
+pub use tokens::{KeySource, MOST_BYTES, TokenOptions, Trust};
 
 /// The OpenAPI 3.1 document.
 pub fn openapi() -> &'static serde_json::Value {

@@ -1,111 +1,170 @@
-//! Live updates: server-sent events, one whenever a window closes.
+//! Live updates: server-sent events, one whenever a window closes, and where it is wanted one a second for the window that is
+//! still open.
 //!
 //! Each listener looks once a second; the look is shared by all of them (the cache of `App`), so that a thousand listeners cost
-//! one question. A key that is revoked ends its streams.
+//! one question. What a listener is sent is made when its connection takes it: who is slow gets the newest state later, and
+//! nothing waits in memory for it. A key that is revoked or a token that expires ends its streams, and so does the end of the service.
 
 use crate::access::Access;
 use crate::app::App;
-use crate::http::{Pairs, ask, known};
+use crate::asked::{Asked, Pairs};
+use crate::http::{ask, known};
+use crate::listeners::{Full, Seat};
 use crate::problem::Problem;
-use crate::question::Parameters;
-use axum::extract::{Path, Query, State};
+use crate::question::{Parameters, When};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream};
-use http::{HeaderMap, Uri, header};
+use futures_util::StreamExt;
+use futures_util::stream;
+use http::{HeaderName, StatusCode, header};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 const LOOK: Duration = Duration::from_secs(1);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 struct Listener {
     app: Arc<App>,
     pipeline: String,
-    pairs: Pairs,
+    /// The question about closed windows.
+    closed: Pairs,
+    /// The question about the open one.
+    open: Option<Pairs>,
     authorization: Option<String>,
     /// The end of the window that was sent last.
     sent: Option<i64>,
+    /// What was sent last of the open one.
+    sent_open: String,
     first: bool,
+    /// Of one look.
+    ready: VecDeque<Event>,
+    _seat: Seat,
 }
 
 impl Listener {
-    async fn look(&self, access: &Access) -> Result<Option<(i64, String)>, Problem> {
-        let mut parameters = Parameters::new(self.pairs.clone());
-        let (resolved, wanted) = ask(&self.app, access, &self.pipeline, "top", &mut parameters).await?;
+    /// The closed window, if it is another one than last time.
+    async fn look(&mut self, access: &Access) -> Result<(), Problem> {
+        let mut parameters = Parameters::new(self.closed.clone());
+        let (resolved, wanted) = ask(&self.app, access, &self.pipeline, "live", &mut parameters).await?;
         let end = resolved.edge.complete_up_to;
         if self.sent.is_some_and(|sent| sent >= end) {
-            return Ok(None);
+            return Ok(());
         }
         let (kept, _) = self.app.answer(&resolved, &wanted).await?;
         let body = self.app.body(&kept, &resolved);
-        Ok(Some((end, String::from_utf8_lossy(&body).into_owned())))
+        self.sent = Some(end);
+        let event = Event::default().event("top").id(end.to_string());
+        self.ready.push_back(event.data(String::from_utf8_lossy(&body)));
+        Ok(())
+    }
+
+    /// The open one, if more was counted.
+    async fn look_open(&mut self, access: &Access) -> Result<(), Problem> {
+        let Some(pairs) = self.open.clone() else { return Ok(()) };
+        let mut parameters = Parameters::new(pairs);
+        let (resolved, wanted) = ask(&self.app, access, &self.pipeline, "live", &mut parameters).await?;
+        let (kept, _) = self.app.answer(&resolved, &wanted).await?;
+        if kept.etag != self.sent_open {
+            self.sent_open.clone_from(&kept.etag);
+            let body = self.app.body(&kept, &resolved);
+            let event = Event::default().event("open");
+            self.ready.push_back(event.data(String::from_utf8_lossy(&body)));
+        }
+        Ok(())
     }
 
     async fn next(mut self) -> Option<(Event, Self)> {
+        let mut ending = self.app.ending();
         loop {
+            if *ending.borrow() {
+                return None;
+            }
+            if let Some(event) = self.ready.pop_front() {
+                return Some((event, self));
+            }
             if !std::mem::take(&mut self.first) {
-                tokio::time::sleep(LOOK).await;
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    _ = ending.changed() => return None,
+                }
             }
             // Also a key that was good when the stream began.
-            let access = self.app.access(self.authorization.as_deref()).ok()?;
-            match self.look(&access).await {
-                Ok(None) => {}
-                Ok(Some((end, data))) => {
-                    self.sent = Some(end);
-                    return Some((Event::default().event("top").id(end.to_string()).data(data), self));
+            let access = self.app.gate.authorize(self.authorization.as_deref()).await.ok()?;
+            for looked in [self.look(&access).await, self.look_open(&access).await] {
+                let Err(problem) = looked else { continue };
+                // That no window has closed yet, or none is open, is no news to who waits for both.
+                if self.open.is_some() && problem.status == StatusCode::NOT_FOUND {
+                    continue;
                 }
-                Err(problem) => {
-                    let data = problem
-                        .to_value(&format!("/v1/pipelines/{}/live", self.pipeline))
-                        .to_string();
-                    return Some((Event::default().event("problem").data(data), self));
-                }
+                let data = problem.to_value(&format!("/v1/pipelines/{}/live", self.pipeline));
+                self.ready
+                    .push_back(Event::default().event("problem").data(data.to_string()));
             }
         }
     }
 }
 
 /// `GET /v1/pipelines/P/live`.
-pub async fn live(
-    State(app): State<Arc<App>>,
-    Path(pipeline): Path<String>,
-    Query(pairs): Query<Pairs>,
-    uri: Uri,
-    headers: HeaderMap,
-    axum::Extension(access): axum::Extension<Arc<Access>>,
-) -> Response {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &http::HeaderValue| value.to_str().ok())
-            .map(str::to_owned)
-    };
-    let authorization = text(header::AUTHORIZATION);
-    // The first answer is asked for here, so that what is wrong is a status and not an event.
-    let first = async {
-        let mut parameters = Parameters::new(pairs.clone());
-        let (resolved, wanted) = ask(&app, &access, &pipeline, "top", &mut parameters).await?;
-        parameters.end(&known("live"))?;
-        app.answer(&resolved, &wanted).await
-    };
-    if let Err(problem) = first.await {
-        return problem.respond(uri.path());
-    }
-    let listener = Listener {
+pub async fn live(mut asked: Asked) -> Result<Response, Problem> {
+    asked.wants_csv()?;
+    let Asked {
         app,
+        access,
         pipeline,
+        parameters,
         pairs,
-        authorization,
-        sent: text(http::HeaderName::from_static("last-event-id")).and_then(|id| id.parse().ok()),
+        ..
+    } = &mut asked;
+    let about = parameters.about("live")?;
+    parameters.wanted("live", &about.zone)?;
+    parameters.end(&known("live"))?;
+    let open = about.when == When::Open;
+    let closed: Pairs = pairs.iter().filter(|(name, _)| name != "open").cloned().collect();
+    // The first answer is asked for here, so that what is wrong is a status and not an event.
+    match ask(app, access, pipeline, "live", &mut Parameters::new(closed.clone())).await {
+        Ok((resolved, wanted)) => drop(app.answer(&resolved, &wanted).await?),
+        // Before the first window has closed there may be one that is open.
+        Err(problem) if open && problem.status == StatusCode::NOT_FOUND => {
+            ask(app, access, pipeline, "live", &mut Parameters::new(pairs.clone())).await?;
+        }
+        Err(problem) => return Err(problem),
+    }
+    let seat = app.listeners.take(&access.name).map_err(full)?;
+    let listener = Listener {
+        authorization: asked.header(header::AUTHORIZATION).map(str::to_owned),
+        sent: asked.header(LAST_EVENT_ID).and_then(|id| id.parse().ok()),
+        app: asked.app,
+        pipeline: asked.pipeline,
+        closed,
+        open: open.then_some(asked.pairs),
+        sent_open: String::new(),
         first: true,
+        ready: VecDeque::new(),
+        _seat: seat,
     };
-    let events = stream::unfold(listener, Listener::next);
-    Sse::new(wrapped(events))
+    let events = stream::unfold(listener, Listener::next).map(Ok::<_, Infallible>);
+    let mut response = Sse::new(events)
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
-        .into_response()
+        .into_response();
+    // Proxies that collect answers would hold events up.
+    response
+        .headers_mut()
+        .insert("x-accel-buffering", http::HeaderValue::from_static("no"));
+    Ok(response)
 }
 
-fn wrapped(events: impl Stream<Item = Event>) -> impl Stream<Item = Result<Event, Infallible>> {
-    futures_util::StreamExt::map(events, Ok)
+fn full(full: Full) -> Problem {
+    let title = "too many listen";
+    match full {
+        Full::Key(most) => {
+            let detail = format!("the key has {most} streams of live updates open, which is the most; close one");
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-listeners", title, detail).retry(10)
+        }
+        Full::All(most) => {
+            let detail = format!("{most} streams of live updates are open, which is the most; ask again later");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-listeners", title, detail).retry(10)
+        }
+    }
 }

@@ -32,7 +32,7 @@ struct Described {
 
 const ABOUT: [&str; 7] = ["where", "set", "last", "from", "to", "tz", "format"];
 
-const PATHS: [Described; 12] = [
+const PATHS: [Described; 13] = [
     Described {
         path: "/v1/pipelines",
         summary: "The pipelines, their sets, and how fresh they are",
@@ -49,19 +49,19 @@ const PATHS: [Described; 12] = [
         path: "/v1/pipelines/{pipeline}/top",
         summary: "The top K of any range and groups",
         schema: "Top",
-        parameters: &["k"],
+        parameters: &["k", "open"],
     },
     Described {
         path: "/v1/pipelines/{pipeline}/estimate",
         summary: "The bounds of any items, listed or not",
         schema: "Estimates",
-        parameters: &["item!"],
+        parameters: &["item!", "open"],
     },
     Described {
         path: "/v1/pipelines/{pipeline}/heavy-hitters",
         summary: "All items above a share",
         schema: "Top",
-        parameters: &["phi"],
+        parameters: &["phi", "open"],
     },
     Described {
         path: "/v1/pipelines/{pipeline}/series",
@@ -89,14 +89,20 @@ const PATHS: [Described; 12] = [
     },
     Described {
         path: "/v1/pipelines/{pipeline}/live",
-        summary: "The top K whenever a window closes (server-sent events)",
+        summary: "The top K whenever a window closes, and of the open one (server-sent events)",
         schema: "",
-        parameters: &["k"],
+        parameters: &["k", "open"],
     },
     Described {
         path: "/v1/me",
         summary: "What the key may see",
         schema: "Me",
+        parameters: &[],
+    },
+    Described {
+        path: "/metrics",
+        summary: "What the service counts, for Prometheus",
+        schema: "",
         parameters: &[],
     },
     Described {
@@ -175,6 +181,11 @@ fn parameter(name: &str, many: bool) -> Value {
             json!({ "type": "number", "minimum": 0.0001, "exclusiveMaximum": 1, "default": 0.01 }),
             Value::Null,
         ),
+        "open" => (
+            "The window that is still open, where the service runs beside the engine; goes without `last`, `from`, `to`".into(),
+            json!({ "type": "boolean", "default": false }),
+            Value::Null,
+        ),
         "limit" => number("Entries of a page", 1, 1000, 100),
         "top" => number("Items of a group", 1, 100, 1),
         _ => number(
@@ -223,6 +234,7 @@ fn operation(described: &Described) -> Value {
         parameters.extend(ABOUT.iter().map(|name| parameter(name, false)));
     }
     let content = match described.schema {
+        "" if described.path == "/metrics" => json!({ "text/plain": { "schema": { "type": "string" } } }),
         "" => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
         schema => {
             let mut content =

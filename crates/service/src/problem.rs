@@ -75,7 +75,7 @@ impl Problem {
     }
 
     /// The response to a request for this path.
-    pub fn respond(&self, instance: &str) -> Response {
+    fn respond(&self, instance: &str) -> Response {
         let mut response = (self.status, self.to_value(instance).to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -86,9 +86,38 @@ impl Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
+        response
+    }
+
+    /// What a client should know about access (RFC 6750).
+    fn challenge(&self) -> Option<&'static str> {
+        match (self.status, self.kind) {
+            (StatusCode::UNAUTHORIZED, "no-key") => Some("Bearer realm=\"hitters\""),
+            (StatusCode::UNAUTHORIZED, _) => Some("Bearer realm=\"hitters\", error=\"invalid_token\""),
+            (StatusCode::FORBIDDEN, _) => Some("Bearer realm=\"hitters\", error=\"insufficient_scope\""),
+            _ => None,
+        }
+    }
+}
+
+/// Puts the document of a problem into a response that has one.
+pub fn documented(mut response: Response, instance: &str) -> Response {
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else {
+        return response;
+    };
+    let mut document = problem.respond(instance);
+    document.headers_mut().extend(std::mem::take(response.headers_mut()));
+    document
+}
+
+/// Without the path that was asked for, which the router adds.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub const MOST_K: u64 = 1000;
 /// Items of `item=`.
 pub const MOST_ITEMS: usize = 100;
+/// Questions that the window which is still open can be asked.
+pub const OPEN: [&str; 4] = ["top", "estimate", "heavy-hitters", "live"];
 /// Steps of a series.
 pub const MOST_STEPS: usize = 2000;
 
@@ -40,6 +42,8 @@ pub enum When {
     Last(i64),
     /// From, to; without an end up to that of the newest window.
     Range(i64, Option<i64>),
+    /// The window that is still open.
+    Open,
 }
 
 /// The other range of a comparison.
@@ -120,6 +124,18 @@ impl Parameters {
         })
     }
 
+    /// Yes or no; no if it is not given.
+    fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.one(name)?.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => {
+                let detail = format!("{name} = {text} is neither true nor false");
+                Err(Problem::parameter(name, detail, json!(["true", "false"])))
+            }
+        }
+    }
+
     /// `item`, again and again.
     fn items(&mut self) -> Result<Vec<String>, Problem> {
         let mut items = self.many("item");
@@ -146,13 +162,19 @@ impl Parameters {
         Ok((name, zone))
     }
 
-    /// `where`, `set`, `last`, `from`, `to`, `tz`.
-    pub fn about(&mut self) -> Result<About, Problem> {
+    /// `where`, `set`, `last`, `from`, `to`, `tz`, and for some questions `open`.
+    pub fn about(&mut self, what: &str) -> Result<About, Problem> {
         let (zone_name, zone) = self.zone()?;
         let filter = self.filter()?;
         let set = self.one("set")?;
         let (last, from, to) = (self.one("last")?, self.one("from")?, self.one("to")?);
+        let open = OPEN.contains(&what) && self.flag("open")?;
         let when = match (last, from, to) {
+            (None, None, None) if open => When::Open,
+            _ if open => {
+                let detail = "open goes without last, from and to: it is the window that is still open";
+                return Err(Problem::parameter("open", detail, json!(["open", "last", "from, to"])));
+            }
             (None, None, None) => When::Newest,
             (Some(last), None, None) => When::Last(times::duration("last", &last)?),
             (None, Some(from), to) => {
@@ -258,14 +280,15 @@ impl Parameters {
     }
 
     /// Nothing may be left.
-    pub fn end(self, known: &[&str]) -> Result<(), Problem> {
+    pub fn end(&self, known: &[&str]) -> Result<(), Problem> {
         let Some(name) = self.0.keys().next() else {
             return Ok(());
         };
-        let detail = format!(
-            "there is no parameter '{name}' here; those of this path are {}",
-            known.join(", ")
-        );
+        let there = match known {
+            [] => "this path has none".to_owned(),
+            known => format!("those of this path are {}", known.join(", ")),
+        };
+        let detail = format!("there is no parameter '{name}' here; {there}");
         let title = "a parameter is unknown";
         let problem = Problem::new(StatusCode::BAD_REQUEST, "unknown-parameter", title, detail);
         Err(problem.of(name, json!(known)))
@@ -298,7 +321,7 @@ mod tests {
     fn what_is_wrong_is_said_with_what_is_allowed() {
         let error = |text: &str| {
             let mut all = parameters(text);
-            let about = all.about()?;
+            let about = all.about("top")?;
             all.wanted("top", &about.zone)?;
             all.end(&["k", "where"])
         };
@@ -313,6 +336,8 @@ mod tests {
             ("tz:Mars", "tz"),
             ("where:a=1&where:a=2", "where"),
             ("kk:1", "kk"),
+            ("open:yes", "open"),
+            ("open:true&last:1h", "open"),
         ] {
             let problem = error(text).unwrap_err();
             assert_eq!(problem.more["parameter"], parameter, "{text}");

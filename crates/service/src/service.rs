@@ -1,9 +1,13 @@
 //! The service as its owner sees it: options, a listener, an end.
 
-use crate::access::{KeyFileError, Keys};
 use crate::app::App;
+use crate::gate::Gate;
 use crate::http::router;
+use crate::keys::{KeyFileError, Keys};
+use crate::listeners::Listeners;
+use crate::open::Engine;
 use crate::tls::{self, TlsListener};
+use crate::tokens::{TokenOptions, Tokens};
 use ::http::{HeaderValue, Method, header};
 use axum::Router;
 use hitters_results::{Answers, Store};
@@ -22,8 +26,10 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where answers come from, the preferred first.
     pub stores: Vec<Arc<dyn Store>>,
-    /// The file of API keys. `None`: everybody may ask, on the loopback only.
+    /// The file of API keys. Without it and without `tokens` everybody may ask, on the loopback only.
     pub keys: Option<PathBuf>,
+    /// JSON web tokens that are accepted beside keys.
+    pub tokens: Option<TokenOptions>,
     /// Encrypt.
     pub tls: Option<Tls>,
     /// Origins of pages that may ask from a browser: `https://dash.example.com`. Empty: only the service's own page.
@@ -34,6 +40,12 @@ pub struct Options {
     pub timeout: Duration,
     /// Bytes of answers that are kept.
     pub cache_bytes: u64,
+    /// Streams of live updates that may be open at once.
+    pub listeners: usize,
+    /// Of these, how many of one key.
+    pub listeners_per_key: usize,
+    /// What computes answers in this process: it knows the windows that are still open.
+    pub engine: Option<Arc<dyn Engine>>,
     /// One line on standard error for each question.
     pub audit: bool,
 }
@@ -66,6 +78,9 @@ pub enum ServiceError {
     /// The file of keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// What is said of tokens does not fit together.
+    #[error("tokens: {0}")]
+    Tokens(String),
     /// The certificate.
     #[error("TLS: {0}")]
     Tls(String),
@@ -84,11 +99,15 @@ impl Options {
             listen,
             stores,
             keys: None,
+            tokens: None,
             tls: None,
             cors: Vec::new(),
             limit_per_second: 100,
             timeout: Duration::from_secs(10),
             cache_bytes: 64 << 20,
+            listeners: 1000,
+            listeners_per_key: 100,
+            engine: None,
             audit: false,
         }
     }
@@ -98,6 +117,7 @@ impl Options {
 pub struct Service {
     listener: TcpListener,
     router: Router,
+    app: Arc<App>,
     tls: Option<rustls::ServerConfig>,
     address: SocketAddr,
 }
@@ -108,19 +128,29 @@ impl Service {
     /// # Errors
     /// If it would be open to other machines without keys, the address is taken, or a file is wrong.
     pub async fn bind(options: Options) -> Result<Self, ServiceError> {
-        let closed = options.keys.is_some();
+        let closed = options.keys.is_some() || options.tokens.is_some();
         if !closed && !options.listen.ip().is_loopback() {
             return Err(ServiceError::Open(options.listen));
         }
         let keys = options.keys.as_deref().map(Keys::open).transpose()?;
         let tls = options.tls.as_ref().map(|tls| tls::config(&tls.certificate, &tls.key));
         let tls = tls.transpose().map_err(ServiceError::Tls)?;
-        let mut app = App::new(Answers::new(options.stores), keys, options.cache_bytes);
+        let tokens = options.tokens.as_ref().map(Tokens::new).transpose();
+        let tokens = tokens.map_err(ServiceError::Tokens)?;
+        if let Some(tokens) = &tokens {
+            // A provider that is away now may come back; that it is, has been said.
+            let _ = tokens.begin().await;
+        }
+        let gate = Gate { keys, tokens };
+        let mut app = App::new(Answers::new(options.stores), gate, options.cache_bytes);
         // Without keys there is nobody to tell from others, and the loopback is the owner's.
         app.limit_per_second = if closed { options.limit_per_second } else { 0 };
         app.timeout = options.timeout;
         app.audit = options.audit;
-        let mut router = router(Arc::new(app));
+        app.engine = options.engine;
+        app.listeners = Arc::new(Listeners::new(options.listeners, options.listeners_per_key));
+        let app = Arc::new(app);
+        let mut router = router(app.clone());
         if !options.cors.is_empty() {
             router = router.layer(cors(&options.cors)?);
         }
@@ -133,6 +163,7 @@ impl Service {
         Ok(Self {
             listener,
             router,
+            app,
             tls,
             address,
         })
@@ -154,9 +185,11 @@ impl Service {
     /// # Errors
     /// If the server ends by itself.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
+        let app = self.app;
         let (end, mut ended) = tokio::sync::watch::channel(());
         let watched = async move {
             shutdown.await;
+            app.end();
             drop(end);
         };
         let graceful = async {
@@ -175,7 +208,7 @@ impl Service {
                 }
             }
         };
-        // Streams of live updates never end by themselves.
+        // Who does not read what it asked for is not waited for.
         let hurry = async {
             let _ = ended.changed().await;
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -189,10 +222,11 @@ impl Service {
 
 fn cors(origins: &[String]) -> Result<CorsLayer, ServiceError> {
     let origin = |origin: &String| {
-        let looks = origin.starts_with("http://") || origin.starts_with("https://");
-        let value = HeaderValue::from_str(origin)
-            .ok()
-            .filter(|_| looks && !origin.ends_with('/'));
+        let host = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
+        let looks = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']));
+        let value = HeaderValue::from_str(origin).ok().filter(|_| looks);
         value.ok_or_else(|| ServiceError::Origin(origin.clone()))
     };
     let origins: Result<Vec<_>, _> = origins.iter().map(origin).collect();

@@ -82,8 +82,10 @@ pub struct Range {
     pub from: String,
     /// RFC 3339, not included.
     pub to: String,
-    /// False if a part of it is unknown.
+    /// False if a part of it is unknown, or it is still open.
     pub complete: bool,
+    /// It is a window that is still open: everything is about the rows that were counted so far.
+    pub open: bool,
     /// Parts that are unknown.
     pub gaps: Vec<Gap>,
 }
@@ -439,6 +441,8 @@ pub struct Pipeline {
     pub k: u64,
     /// Whether ranges can be asked for.
     pub ranges: bool,
+    /// Whether the window that is still open can be asked for.
+    pub open: bool,
     /// How fresh it is.
     pub freshness: Freshness,
 }

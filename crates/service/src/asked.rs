@@ -1,0 +1,174 @@
+//! A request as handlers see it: who asks, of which pipeline, with which parameters, in which format.
+//!
+//! Everything that can be wrong with it before a question is understood is a problem here, so that handlers are the questions
+//! alone.
+
+use crate::access::Access;
+use crate::app::{App, Kept};
+use crate::csv_rows;
+use crate::problem::Problem;
+use crate::question::{Parameters, When};
+use crate::resolved::Resolved;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequestParts, Query, RawPathParams};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::json;
+use std::sync::Arc;
+
+/// Pairs of a query string.
+pub type Pairs = Vec<(String, String)>;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// A request of somebody who may ask.
+pub struct Asked {
+    /// What handlers share.
+    pub app: Arc<App>,
+    /// Who asks.
+    pub access: Arc<Access>,
+    /// The pipeline that the path names; empty where it names none.
+    pub pipeline: String,
+    /// The last part of the path: `top`.
+    pub what: String,
+    /// The parameters, to be taken out one by one.
+    pub parameters: Parameters,
+    /// The same as they came, for streams that ask again and again.
+    pub pairs: Pairs,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Arc<App>> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let Query(pairs) = Query::<Pairs>::from_request_parts(parts, app)
+            .await
+            .map_err(|error| Problem::parameter("query", error.to_string(), json!("name=value&name=value")))?;
+        let pipeline = match RawPathParams::from_request_parts(parts, app).await {
+            Ok(path) => path
+                .iter()
+                .find(|(name, _)| *name == "pipeline")
+                .map(|(_, value)| value.to_owned())
+                .unwrap_or_default(),
+            Err(RawPathParamsRejection::InvalidUtf8InPathParam(error)) => {
+                return Err(Problem::parameter("pipeline", error.to_string(), json!("UTF-8")));
+            }
+            Err(_) => String::new(),
+        };
+        // The guard has put it there; without it nobody may see anything.
+        let access = parts.extensions.get::<Arc<Access>>().cloned().ok_or_else(|| {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Problem::new(
+                status,
+                "internal",
+                "nobody looked who asks",
+                "this path is not guarded; please report it",
+            )
+        })?;
+        Ok(Self {
+            app: app.clone(),
+            access,
+            pipeline,
+            what: parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned(),
+            parameters: Parameters::new(pairs.clone()),
+            pairs,
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+impl Asked {
+    /// The text of a header.
+    pub fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// JSON or CSV?
+    pub fn wants_csv(&mut self) -> Result<bool, Problem> {
+        match self.parameters.one("format")?.as_deref() {
+            Some("csv") => return Ok(true),
+            Some("json") => return Ok(false),
+            Some(other) => {
+                let detail = format!("format = {other} is not to be had");
+                return Err(Problem::parameter("format", detail, json!(["json", "csv"])));
+            }
+            None => {}
+        }
+        let accept = self.header(header::ACCEPT).unwrap_or("*/*");
+        // The first kind that we have; qualities are rarely sent by those who want one of two.
+        for kind in accept
+            .split(',')
+            .map(|kind| kind.split(';').next().unwrap_or_default().trim())
+        {
+            match kind {
+                "text/csv" => return Ok(true),
+                ""
+                | "*/*"
+                | "application/*"
+                | "application/json"
+                | "text/html"
+                | "text/event-stream"
+                | "application/problem+json" => return Ok(false),
+                _ => {}
+            }
+        }
+        let detail = format!("'{accept}' is not to be had");
+        let problem = Problem::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "format",
+            "the format is not to be had",
+            detail,
+        );
+        Err(problem.allowed(json!(["application/json", "text/csv"])))
+    }
+
+    /// A page of something sorted by name: how many, and those behind which.
+    pub fn cursor(&mut self) -> Result<(usize, Option<String>), Problem> {
+        let limit = self.parameters.number("limit", 100, 1, 1000)?;
+        let cursor = self.parameters.one("cursor")?;
+        Ok((usize::try_from(limit).unwrap_or(100), cursor))
+    }
+
+    /// A kept answer, or 304 if the reader has it.
+    pub fn respond(&self, kept: &Kept, resolved: &Resolved, hit: bool, csv: bool) -> Result<Response, Problem> {
+        let known = self.header(header::IF_NONE_MATCH);
+        let same = known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == kept.etag || tag.trim() == "*"));
+        let mut response = if same {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            respond(self.app.body(kept, resolved), csv)?
+        };
+        let age = if kept.lasting && matches!(resolved.question.when, When::Range(_, Some(_))) {
+            "private, max-age=3600"
+        } else {
+            "private, max-age=1"
+        };
+        let fields = response.headers_mut();
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(age));
+        fields.insert(
+            CACHE_STATUS,
+            HeaderValue::from_static(if hit { "hitters; hit" } else { "hitters; fwd=miss" }),
+        );
+        if let Ok(etag) = HeaderValue::from_str(&kept.etag) {
+            fields.insert(header::ETAG, etag);
+        }
+        Ok(response)
+    }
+}
+
+/// JSON, or what CSV has of it.
+pub fn respond(json: Bytes, csv: bool) -> Result<Response, Problem> {
+    let mut response = if csv {
+        let text = csv_rows::csv(std::str::from_utf8(&json).unwrap_or_default())?;
+        ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "application/json")], json).into_response()
+    };
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
+    Ok(response)
+}

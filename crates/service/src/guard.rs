@@ -1,0 +1,110 @@
+//! Lets through who may ask, as often as they may, and writes down what was asked.
+
+use crate::app::App;
+use crate::keys::now;
+use crate::problem::Problem;
+use crate::times;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Stands before every path that tells something.
+pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let uri = request.uri().clone();
+    let authorization = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .map(|value| value.to_str().unwrap_or_default().to_owned());
+    let access = match app.gate.authorize(authorization.as_deref()).await {
+        Ok(access) => access,
+        Err(problem) => {
+            audit(&app, "-", &uri, problem.status, begun);
+            return problem.into_response();
+        }
+    };
+    let limit = access.limit_per_second.unwrap_or(app.limit_per_second);
+    let name = access.name.clone();
+    // 0 is no limit.
+    let left = if limit == 0 {
+        None
+    } else {
+        Some(app.limits.take(&name, limit, begun))
+    };
+    if let Some(Err(wait)) = left {
+        let seconds = wait.as_secs() + 1;
+        let detail = format!("the key may ask {limit} questions a second; ask again in {seconds} s");
+        let problem = Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate-limit",
+            "too many questions",
+            detail,
+        )
+        .retry(seconds);
+        audit(&app, &name, &uri, problem.status, begun);
+        let mut response = problem.into_response();
+        limits(response.headers_mut(), limit, 0, wait);
+        return response;
+    }
+    request.extensions_mut().insert(Arc::new(access));
+    let mut response = next.run(request).await;
+    if let Some(Ok(left)) = left {
+        limits(response.headers_mut(), limit, left.remaining, left.reset);
+    }
+    audit(&app, &name, &uri, response.status(), begun);
+    response
+}
+
+/// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
+fn limits(headers: &mut HeaderMap, limit: u32, remaining: u32, reset: Duration) {
+    let policy = format!("\"key\";q={limit};w=1");
+    let left = format!("\"key\";r={remaining};t={}", reset.as_millis().div_ceil(1000));
+    for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+fn audit(app: &App, name: &str, uri: &Uri, status: StatusCode, begun: Instant) {
+    if app.audit {
+        let line = format!("{}\n", line(now(), name, &uri.to_string(), status, begun.elapsed()));
+        // Standard error has gone away: there is nobody to tell.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    }
+}
+
+/// One line for each question: when, who, what, how it went. Never the key.
+fn line(at: u64, name: &str, question: &str, status: StatusCode, took: Duration) -> Value {
+    let at = i64::try_from(at).unwrap_or(0).saturating_mul(1000);
+    json!({
+        "time": times::show(at, &jiff::tz::TimeZone::UTC), "key": name, "question": question, "status": status.as_u16(),
+        "ms": took.as_secs_f64() * 1000.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_stays_one_line() {
+        let told = line(
+            1_769_860_800,
+            "jwt:a\n\"b\"",
+            "/v1/pipelines/x/top?where=a%0A",
+            StatusCode::OK,
+            Duration::from_micros(1500),
+        );
+        let text = told.to_string();
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(
+            (&told["time"], &told["key"], &told["ms"]),
+            (&"2026-01-31T12:00:00Z".into(), &"jwt:a\n\"b\"".into(), &1.5.into())
+        );
+    }
+}

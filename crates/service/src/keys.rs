@@ -1,0 +1,308 @@
+//! API keys: the file that has them, and the keys as a running service sees them.
+//!
+//! A key is `hk_<id>_<secret>`: 8 hex digits that name it and 256 random bits. The file holds the SHA-256 of the whole key
+//! and never the key: it has too much entropy to be guessed, so that a slow hash would only slow down answers. Comparison
+//! takes constant time. The file is read again when it changes, so that a revoked key ends within a second.
+
+use crate::access::Access;
+use crate::problem::Problem;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::StatusCode;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use subtle::ConstantTimeEq;
+
+/// What keys begin with.
+pub const PREFIX: &str = "hk_";
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A key as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// 8 hex digits.
+    pub id: String,
+    /// SHA-256 of the key, in hex.
+    pub sha256: String,
+    /// Seconds since the epoch.
+    pub created: u64,
+    /// Seconds since the epoch; `None`: it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// What it may see.
+    #[serde(flatten)]
+    pub access: Access,
+}
+
+/// Why a file of keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It cannot be read or written.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Others could let themselves in.
+    #[error("{path}: other users can write to it, so that its keys are worth nothing; chmod 600 {path}")]
+    Rights {
+        /// The file.
+        path: String,
+    },
+    /// It is no such file.
+    #[error("{path} is no file of keys: {error}; make one with `hitters keys add`")]
+    Format {
+        /// The file.
+        path: String,
+        /// Why.
+        error: serde_json::Error,
+    },
+}
+
+/// A file of keys.
+#[derive(Clone, Debug)]
+pub struct KeyFile {
+    path: PathBuf,
+}
+
+impl KeyFile {
+    /// At this path, where it may not be yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The keys; none if there is no file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or others can write to it.
+    pub fn read(&self) -> Result<Vec<Key>, KeyFileError> {
+        let path = || self.path.display().to_string();
+        #[cfg(unix)]
+        if std::fs::metadata(&self.path)
+            .is_ok_and(|file| std::os::unix::fs::PermissionsExt::mode(&file.permissions()) & 0o022 != 0)
+        {
+            return Err(KeyFileError::Rights { path: path() });
+        }
+        match std::fs::read(&self.path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| KeyFileError::Format { path: path(), error }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(KeyFileError::Io { path: path(), error }),
+        }
+    }
+
+    /// Makes a key, and returns it: nobody can see it again.
+    ///
+    /// # Errors
+    /// If the file cannot be written, or the machine has no random numbers.
+    pub fn add(&self, access: Access, expires: Option<u64>) -> Result<String, KeyFileError> {
+        let io = |error| KeyFileError::Io {
+            path: self.path.display().to_string(),
+            error,
+        };
+        let mut random = [0; 36];
+        OsRng
+            .try_fill_bytes(&mut random)
+            .map_err(|error| io(std::io::Error::other(error.to_string())))?;
+        let id: String = random[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = format!("hk_{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(&random[4..]));
+        let mut keys = self.read()?;
+        keys.push(Key {
+            id,
+            sha256: hex(&Sha256::digest(text.as_bytes())),
+            created: now(),
+            expires,
+            access,
+        });
+        self.write(&keys).map_err(io)?;
+        Ok(text)
+    }
+
+    /// Takes a key away, by its id or its name; says how many it were.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn revoke(&self, id_or_name: &str) -> Result<usize, KeyFileError> {
+        let mut keys = self.read()?;
+        let before = keys.len();
+        keys.retain(|key| key.id != id_or_name && key.access.name != id_or_name);
+        self.write(&keys).map_err(|error| KeyFileError::Io {
+            path: self.path.display().to_string(),
+            error,
+        })?;
+        Ok(before - keys.len())
+    }
+
+    /// Replaces the file in one step, readable by its owner only.
+    fn write(&self, keys: &[Key]) -> std::io::Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut fresh = self.path.clone().into_os_string();
+        fresh.push(".new");
+        let fresh = PathBuf::from(fresh);
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&fresh)?;
+        file.write_all(serde_json::to_string_pretty(keys)?.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, &self.path)
+    }
+}
+
+/// The keys as the service sees them.
+#[derive(Debug)]
+pub struct Keys {
+    file: KeyFile,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    keys: Arc<BTreeMap<String, Key>>,
+    changed: Option<SystemTime>,
+    looked: Instant,
+}
+
+impl Keys {
+    /// Of a file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, KeyFileError> {
+        let file = KeyFile::new(path);
+        let keys = by_id(file.read()?);
+        let seen = Seen {
+            keys: Arc::new(keys),
+            changed: changed(path),
+            looked: Instant::now(),
+        };
+        Ok(Self {
+            file,
+            seen: Mutex::new(seen),
+        })
+    }
+
+    fn current(&self) -> Arc<BTreeMap<String, Key>> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.looked.elapsed() >= LOOK {
+            seen.looked = Instant::now();
+            let changed = changed(&self.file.path);
+            // A file that cannot be read leaves the old keys; one that is gone leaves none.
+            if changed != seen.changed
+                && let Ok(keys) = self.file.read()
+            {
+                seen.keys = Arc::new(by_id(keys));
+                seen.changed = changed;
+            }
+        }
+        seen.keys.clone()
+    }
+
+    /// What a key may see.
+    ///
+    /// # Errors
+    /// If it is none, or has expired: 401, in the same words.
+    pub fn check(&self, text: &str) -> Result<Access, Problem> {
+        let keys = self.current();
+        let id = text
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split_once('_'))
+            .map(|(id, _)| id);
+        let key = id.and_then(|id| keys.get(id));
+        let expected = key.map(|key| key.sha256.as_str()).unwrap_or_default();
+        let same: bool = hex(&Sha256::digest(text.as_bytes()))
+            .as_bytes()
+            .ct_eq(expected.as_bytes())
+            .into();
+        match key {
+            Some(key) if same && key.expires.is_none_or(|expires| now() < expires) => Ok(key.access.clone()),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+fn by_id(keys: Vec<Key>) -> BTreeMap<String, Key> {
+    keys.into_iter().map(|key| (key.id.clone(), key)).collect()
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|file| file.modified()).ok()
+}
+
+/// Seconds since the epoch.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// 401: a key that is none.
+pub fn wrong() -> Problem {
+    let detail = "the key is unknown, revoked or expired; `hitters keys add` makes one";
+    Problem::new(StatusCode::UNAUTHORIZED, "wrong-key", "the key is not valid", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_key_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let file = KeyFile::new(&path);
+        let mut access = Access::all();
+        access.name = "wall".into();
+        let key = file.add(access.clone(), None).unwrap();
+        let old = file.add(Access::all(), Some(now() - 1)).unwrap();
+        let keys = Keys::open(&path).unwrap();
+        assert_eq!(keys.check(&key), Ok(access));
+        let stored = file.read().unwrap();
+        let (id, secret) = key[3..].split_once('_').unwrap();
+        assert_eq!(BASE64_URL_SAFE_NO_PAD.decode(secret).unwrap().len(), 32);
+        for wrong in [
+            "",
+            "hk_",
+            id,
+            &key[..key.len() - 1],
+            &key[3..],
+            &key.to_uppercase(),
+            &format!("{key} "),
+            &format!("hk_{id}_"),
+            &stored[0].sha256,
+            &format!("hk_{id}_{}", stored[0].sha256),
+            &format!("hk_{}_{secret}", stored[1].id),
+            &old,
+        ] {
+            assert!(keys.check(wrong).is_err(), "{wrong}");
+        }
+        assert!(!std::fs::read_to_string(&path).unwrap().contains(secret));
+        #[cfg(unix)]
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions()) & 0o777,
+            0o600
+        );
+        assert_eq!(file.revoke("wall").unwrap(), 1);
+        std::thread::sleep(LOOK);
+        assert!(keys.check(&key).is_err());
+    }
+}
