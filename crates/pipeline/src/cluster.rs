@@ -27,6 +27,10 @@ pub struct Cluster {
 pub struct Secret(String);
 
 impl Secret {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -14,6 +14,7 @@ mod manifest;
 mod parameter;
 mod quantity;
 mod script;
+mod serve;
 mod state;
 
 pub use checkpoint::Checkpoint;
@@ -24,4 +25,5 @@ pub use manifest::{Broken, FunctionFile, Pipeline, Settings, Show};
 pub use parameter::{Environment, Overrides, Value};
 pub use quantity::{bytes as parse_size, duration as parse_duration};
 pub use script::{Script, Secrets};
+pub use serve::{Jwt, JwtTrust, Serve};
 pub use state::{Backend, State};

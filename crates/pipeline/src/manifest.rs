@@ -7,6 +7,7 @@ use crate::fault::{Fault, FileId, Files, Place};
 use crate::parameter::{Environment, Overrides, Parameters, RESERVED, Value, is_name};
 use crate::quantity;
 use crate::script::Script;
+use crate::serve::Serve;
 use crate::state::State;
 use std::fs;
 use std::ops::Range;
@@ -72,6 +73,8 @@ pub struct Settings {
     pub dead_letter: Option<DeadLetter>,
     /// `[cluster]`: the Arroyo that it is deployed to.
     pub cluster: Option<Cluster>,
+    /// `[serve]`: how answers are served.
+    pub serve: Option<Serve>,
 }
 
 /// `[[show]]`: one table of answers to show.
@@ -173,6 +176,7 @@ impl Pipeline {
             "checkpoint",
             "cluster",
             "state",
+            "serve",
             "dead_letter",
             "parameters",
             "paths",
@@ -202,6 +206,7 @@ impl Pipeline {
             state: top.take("state").and_then(|value| reader.state(value)),
             dead_letter: top.take("dead_letter").and_then(|value| reader.dead_letter(value)),
             cluster: top.take("cluster").and_then(|value| reader.cluster(value)),
+            serve: top.take("serve").and_then(|value| reader.serve(value)),
         };
         let mut parameters = Parameters::default();
         if let Some(value) = top.take("parameters") {
@@ -402,6 +407,11 @@ impl Reader<'_> {
         self.faults.push(Fault::new(message).at(self.file, place).hint(hint));
     }
 
+    /// How many faults were found so far.
+    pub(crate) fn faults(&self) -> usize {
+        self.faults.len()
+    }
+
     pub(crate) fn unknown(&mut self, keys: &Keys<'_>, known: &[&str]) {
         for (key, _) in keys
             .table
@@ -473,7 +483,7 @@ impl Reader<'_> {
         number
     }
 
-    fn size(&mut self, value: &Spanned<DeValue<'_>>) -> Option<u64> {
+    pub(crate) fn size(&mut self, value: &Spanned<DeValue<'_>>) -> Option<u64> {
         if let DeValue::Integer(_) = value.get_ref() {
             return self.integer(value, 1..=1 << 53);
         }
@@ -483,7 +493,7 @@ impl Reader<'_> {
             .ok()
     }
 
-    fn duration(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
         let text = self.text(value)?.text;
         quantity::duration(&text)
             .map_err(|hint| self.fault(value.span(), format!("'{text}' is not a duration"), hint))

@@ -1,7 +1,7 @@
 //! What a pipeline file promises: everything wrong is said at once, nothing is ignored, secrets stay out of sight.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use hitters_pipeline::{Backend, Broken, DeadLetter, Fault, Files, Pipeline};
+use hitters_pipeline::{Backend, Broken, DeadLetter, Fault, Files, JwtTrust, Pipeline};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -344,4 +344,114 @@ fn a_cluster_is_read_and_its_key_is_missed_only_where_it_is_needed() {
             "p.toml:5: unknown key 'key'",
         ]
     );
+}
+
+#[test]
+fn how_answers_are_served_is_read_from_the_file() {
+    let toml = r#"
+        sql = "q.sql"
+        [serve]
+        listen = "0.0.0.0:8443"
+        keys = "keys.json"
+        tls = { certificate = "tls/chain.pem", key = "tls/key.pem" }
+        cors = ["https://dash.example.com"]
+        limit_per_second = 20
+        listeners = 500
+        listeners_per_key = 10
+        timeout = "5s"
+        cache = "16MiB"
+        audit = true
+        answers = "answers.redb"
+        redis = "redis://:${env:KAFKA_PASSWORD}@localhost"
+        [serve.jwt]
+        issuer = "https://id.example.com"
+        audience = "hitters"
+        algorithms = ["ES256", "RS256"]
+        jwks = "https://id.example.com/jwks.json"
+        claim = "https://example.com/hitters"
+        leeway = "10s"
+    "#;
+    let (pipeline, _, folder) = load(&[("p.toml", toml), ("q.sql", "SELECT 1")], &[]);
+    let serve = pipeline.unwrap().settings.serve.unwrap();
+    assert_eq!(serve.listen, Some("0.0.0.0:8443".parse().unwrap()));
+    assert_eq!(serve.keys, Some(folder.path().join("keys.json")));
+    let tls = ["tls/chain.pem", "tls/key.pem"].map(|name| folder.path().join(name));
+    assert_eq!(serve.tls.clone().map(<[_; 2]>::from), Some(tls));
+    assert_eq!(
+        (serve.limit_per_second, serve.listeners, serve.listeners_per_key),
+        (Some(20), Some(500), Some(10))
+    );
+    assert_eq!(
+        (serve.timeout, serve.cache, serve.audit),
+        (Some(Duration::from_secs(5)), Some(16 << 20), Some(true))
+    );
+    assert_eq!(
+        serve.redis.as_ref().unwrap().as_ref().unwrap().reveal(),
+        "redis://:hush@localhost"
+    );
+    assert!(!format!("{serve:?}").contains("hush"));
+    let jwt = serve.jwt.unwrap();
+    assert_eq!(
+        (jwt.audience, jwt.algorithms),
+        (vec!["hitters".to_owned()], vec!["ES256".to_owned(), "RS256".to_owned()])
+    );
+    assert_eq!(jwt.trust, JwtTrust::Url("https://id.example.com/jwks.json".into()));
+    assert_eq!(jwt.leeway, Some(Duration::from_secs(10)));
+    // A variable is needed only by who connects.
+    let toml = "sql = 'q.sql'\n[serve]\nredis = '${env:NOT_SET}'\n[serve.jwt]\nissuer='i'\naudience=['a']\nalgorithms=['HS256']\nsecret='${env:NOT_SET}'";
+    let (pipeline, _, _folder) = load(&[("p.toml", toml), ("q.sql", "SELECT 1")], &[]);
+    let serve = pipeline.unwrap().settings.serve.unwrap();
+    assert!(serve.redis.unwrap().unwrap_err().message.contains("NOT_SET"));
+    assert!(matches!(serve.jwt.unwrap().trust, JwtTrust::Secret(Err(_))));
+}
+
+#[test]
+fn everything_wrong_with_how_answers_are_served_is_said_at_once() {
+    let toml = r#"sql = "q.sql"
+[serve]
+listen = "localhost:8080"
+port = 8080
+tls = { certificate = "chain.pem" }
+cors = ["dash.example.com", "https://x/page"]
+limit_per_second = -1
+listeners = 0
+timeout = "1ms"
+cache = "big"
+audit = "yes"
+redis = 6379
+[serve.jwt]
+issuer = 7
+algorithms = ["RS256", "HS256", "none"]
+jwks = "http://id.example.com/jwks.json"
+jwsk = "x"
+"#;
+    let faults = said(&[("p.toml", toml), ("q.sql", "SELECT 1")], &[]);
+    let expected = [
+        "p.toml:3: 'localhost:8080' is no address to listen at",
+        "p.toml:4: unknown key 'port'",
+        "p.toml:5: 'tls' names one file of two",
+        "p.toml:6: 'dash.example.com' is no origin",
+        "p.toml:6: 'https://x/page' is no origin",
+        "p.toml:7: this is no number that can stand here",
+        "p.toml:8: this is no number that can stand here",
+        "p.toml:9: this is too short",
+        "p.toml:10: 'big' is not a size",
+        "p.toml:11: true or false was expected here",
+        "p.toml:12: a text was expected here",
+        "p.toml:13: [serve.jwt] has no 'audience'",
+        "p.toml:14: a text was expected here",
+        "p.toml:15: the algorithm 'HS256' cannot stand here",
+        "p.toml:15: the algorithm 'none' cannot stand here",
+        "p.toml:16: 'http://id.example.com/jwks.json' is no place for keys",
+        "p.toml:17: unknown key 'jwsk'",
+    ];
+    assert_eq!(faults, expected);
+    let both =
+        "sql = 'q.sql'\n[serve.jwt]\nissuer='i'\naudience='a'\nalgorithms=['ES256']\njwks='k.json'\nsecret='s'\n";
+    let faults = said(&[("p.toml", both), ("q.sql", "SELECT 1")], &[]);
+    let expected = [
+        "p.toml:5: the algorithm 'ES256' cannot stand here",
+        "p.toml:6: 'jwks' and 'secret' do not go together",
+    ];
+    assert_eq!(faults, expected);
 }
