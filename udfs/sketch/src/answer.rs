@@ -319,33 +319,40 @@ impl Answer {
                 u128::from(upper)
             }
         };
-        let _ = write!(out, r#"{{"format":1,"kind":"{}","k":{}"#, self.kind, self.k);
+        let _ = write!(out, r#"{{"format":1,"kind":"{}","k":"#, self.kind);
+        digits(&mut out, self.k as u128);
         if let Some(share) = self.share {
             let _ = write!(out, r#","phi":{},"complete":{}"#, share.phi, share.complete);
         }
-        let _ = write!(out, r#","capacity":{},"total":"#, self.capacity);
+        out.push_str(r#","capacity":"#);
+        digits(&mut out, self.capacity as u128);
+        out.push_str(r#","total":"#);
         number(&mut out, self.total);
         out.push_str(r#","skipped":"#);
         number(&mut out, self.skipped.into());
-        let _ = write!(
-            out,
-            r#","exact":{},"certain_leaders":{},"max_missed":"#,
-            self.exact, self.certain_leaders
-        );
+        out.push_str(r#","exact":"#);
+        out.push_str(truth(self.exact));
+        out.push_str(r#","certain_leaders":"#);
+        digits(&mut out, self.certain_leaders as u128);
+        out.push_str(r#","max_missed":"#);
         number(&mut out, bound(self.max_missed));
         out.push_str(r#","items":["#);
         for (i, item) in self.items.iter().enumerate() {
             if i > 0 {
                 out.push(',');
             }
-            let _ = write!(out, r#"{{"rank":{},"#, item.rank);
+            out.push_str(r#"{"rank":"#);
+            digits(&mut out, item.rank as u128);
             match &item.item {
                 Item::Bytes(bytes) => {
-                    let _ = write!(out, r#""item_base64":"{}""#, base64(bytes));
+                    let _ = write!(out, r#","item_base64":"{}""#, base64(bytes));
                 }
-                text => {
-                    out.push_str(r#""item":"#);
-                    string(&mut out, &text.to_text());
+                Item::Text(text) => {
+                    out.push_str(r#","item":"#);
+                    string(&mut out, text);
+                }
+                Item::Int64(value) => {
+                    let _ = write!(out, r#","item":"{value}""#);
                 }
             }
             out.push_str(r#","estimate":"#);
@@ -354,7 +361,9 @@ impl Answer {
             number(&mut out, item.lower.into());
             out.push_str(r#","upper":"#);
             number(&mut out, bound(item.upper));
-            let _ = write!(out, r#","certain":{}}}"#, item.certain);
+            out.push_str(r#","certain":"#);
+            out.push_str(truth(item.certain));
+            out.push('}');
         }
         out.push_str(r#"],"other":{"estimate":"#);
         number(&mut out, self.other.estimate);
@@ -387,7 +396,32 @@ impl Estimate {
 /// Writes an integer: as a number while a double holds it, else as a string.
 pub(crate) fn number(out: &mut String, value: u128) {
     let quote = if value > 1 << 53 { "\"" } else { "" };
-    let _ = write!(out, "{quote}{value}{quote}");
+    out.push_str(quote);
+    digits(out, value);
+    out.push_str(quote);
+}
+
+/// Writes the digits of an integer. An answer has some fifty of them, and `write!` takes half of the time that it costs.
+fn digits(out: &mut String, value: u128) {
+    let Ok(mut rest) = u64::try_from(value) else {
+        let _ = write!(out, "{value}");
+        return;
+    };
+    let (mut digits, mut n) = (['0'; 20], 0);
+    for digit in &mut digits {
+        *digit = char::from(b'0' + (rest % 10) as u8);
+        rest /= 10;
+        n += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend(digits.iter().take(n).rev());
+}
+
+/// JSON's word for it.
+fn truth(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
 }
 
 /// Writes a JSON string (RFC 8259, section 7).
@@ -452,6 +486,11 @@ mod tests {
         number(&mut out, 1 << 53);
         number(&mut out, (1 << 53) + 1);
         assert_eq!(out, "9007199254740992\"9007199254740993\"");
+        for value in [0, 7, 10, u64::MAX.into(), 1 << 64, u128::MAX] {
+            let mut out = String::new();
+            digits(&mut out, value);
+            assert_eq!(out, value.to_string());
+        }
     }
 
     fn known(list: &[(&str, u64, u64, u64)], elsewhere: u64, total: u128) -> Knowledge {

@@ -45,8 +45,6 @@ const CELL_K: u32 = 8;
 struct Keys {
     kind: ItemKind,
     last: Vec<u8>,
-    /// Room for the next one.
-    next: Vec<u8>,
     first: bool,
 }
 
@@ -55,7 +53,6 @@ impl Keys {
         Keys {
             kind,
             last: Vec::new(),
-            next: Vec::new(),
             first: true,
         }
     }
@@ -70,45 +67,49 @@ impl Keys {
     }
 
     fn write(&mut self, w: &mut Writer, key: &[u8]) {
+        let mut shared = 0;
         if self.kind == ItemKind::Int64 {
             let last = if self.first { 0 } else { number(&self.last) };
             w.varint(number(key).wrapping_sub(last).into());
         } else {
-            let shared = self.last.iter().zip(key).take(255).take_while(|(a, b)| a == b).count();
+            shared = self.last.iter().zip(key).take(255).take_while(|(a, b)| a == b).count();
             w.u8(shared as u8);
             w.slice(&key[shared..]);
         }
         self.first = false;
-        self.last.clear();
-        self.last.extend_from_slice(key);
+        self.last.truncate(shared);
+        self.last.extend_from_slice(&key[shared..]);
     }
 
     /// The next key, which must be larger than the one before.
     fn read(&mut self, r: &mut Reader<'_>) -> Result<&[u8], Error> {
-        self.next.clear();
         if self.kind == ItemKind::Int64 {
             let last = if self.first { 0 } else { number(&self.last) };
-            let Some(value) = last.checked_add(r.varint()?) else {
+            let step = r.varint()?;
+            let Some(value) = last.checked_add(step) else {
                 return Err(Error::Corrupt("a key is too large"));
             };
-            self.next.extend_from_slice(&value.to_le_bytes());
+            if !self.first && step == 0 {
+                return Err(Error::Corrupt("keys are out of order"));
+            }
+            self.last.clear();
+            self.last.extend_from_slice(&value.to_le_bytes());
         } else {
             let shared = usize::from(r.u8()?);
             let rest = r.slice()?;
-            let Some(start) = self.last.get(..shared) else {
+            let Some(instead) = self.last.get(shared..) else {
                 return Err(Error::Corrupt("a key shares more than there is"));
             };
-            if shared < 255 && self.last.get(shared).is_some_and(|b| rest.first() == Some(b)) {
+            if shared < 255 && instead.first().is_some_and(|b| rest.first() == Some(b)) {
                 return Err(Error::Corrupt("a key is not in its shortest form"));
             }
-            self.next.extend_from_slice(start);
-            self.next.extend_from_slice(rest);
-        }
-        if !self.first && Self::order(self.kind, &self.last, &self.next).is_ge() {
-            return Err(Error::Corrupt("keys are out of order"));
+            if !self.first && rest <= instead {
+                return Err(Error::Corrupt("keys are out of order"));
+            }
+            self.last.truncate(shared);
+            self.last.extend_from_slice(rest);
         }
         self.first = false;
-        std::mem::swap(&mut self.last, &mut self.next);
         Ok(&self.last)
     }
 }
@@ -140,15 +141,13 @@ impl<K: Key> Form<K> {
         match self {
             Form::Sparse(sparse) => {
                 w.varint(sparse.items.len() as u128);
-                let mut keys = Keys::new(head.kind);
-                let items = sparse
-                    .items
-                    .iter()
-                    .map(|(key, weight)| (key.bytes(&sparse.tails), *weight));
-                for (key, weight) in sorted(head.kind, items) {
-                    keys.write(w, &key);
+                let (mut keys, mut bytes) = (Keys::new(head.kind), Vec::new());
+                sparse.in_order(|key, weight| {
+                    bytes.clear();
+                    key.append_to(&sparse.tails, &mut bytes);
+                    keys.write(w, &bytes);
                     w.varint(weight.into());
-                }
+                });
             }
             Form::Dense(dense) => table!(&**dense, table => table.write(w, head.kind)),
         }
@@ -180,7 +179,7 @@ impl<K: Key> Form<K> {
             ));
         }
         let n = r.count(2)?;
-        let mut sparse = Sparse::new();
+        let mut sparse = Sparse::with_capacity(n);
         let mut keys = Keys::new(kind);
         for _ in 0..n {
             let key = keys.read(r)?;
@@ -188,7 +187,7 @@ impl<K: Key> Form<K> {
             if weight == 0 {
                 return Err(Error::Corrupt("an item weighs nothing"));
             }
-            sparse.add(K::incoming(seed, key), weight, seed);
+            sparse.push(K::incoming(seed, key), weight);
         }
         sparse.rows = rows;
         Ok((Form::Sparse(sparse), shape, total, skipped))

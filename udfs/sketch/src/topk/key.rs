@@ -37,13 +37,25 @@ pub(crate) trait Key: Copy + Default + PartialEq + std::fmt::Debug + 'static + S
     fn tail(self, tails: &[u8]) -> &[u8];
     /// The same key with its tail moved.
     fn moved(self, from: &[u8], to: &mut Vec<u8>) -> Self;
-    /// All bytes of a stored key.
-    fn bytes(self, tails: &[u8]) -> Vec<u8>;
+    /// Appends all bytes of a stored key.
+    fn append_to(self, tails: &[u8], to: &mut Vec<u8>);
     /// The hash of a stored key.
     fn hash(self, tails: &[u8], seed: Seed) -> u64;
     /// Orders stored keys by their bytes.
-    fn order(self, tails: &[u8], other: Self, other_tails: &[u8]) -> Ordering {
-        self.bytes(tails).cmp(&other.bytes(other_tails))
+    fn order(self, tails: &[u8], other: Self, other_tails: &[u8]) -> Ordering;
+    /// Orders stored keys as they are written: integers as unsigned numbers, others by their bytes.
+    fn order_written(self, tails: &[u8], other: Self, other_tails: &[u8]) -> Ordering;
+    /// The same of a stored key and the incoming one.
+    fn order_incoming(self, tails: &[u8], words: Self, bytes: &[u8]) -> Ordering;
+    /// Orders stored keys as answers break ties: integers by their decimal digits, others by their bytes.
+    fn order_shown(self, tails: &[u8], other: Self) -> Ordering {
+        self.order(tails, other, tails)
+    }
+    /// All bytes of a stored key.
+    fn bytes(self, tails: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.append_to(tails, &mut bytes);
+        bytes
     }
 }
 
@@ -94,12 +106,30 @@ impl Key for u64 {
         self
     }
 
-    fn bytes(self, _: &[u8]) -> Vec<u8> {
-        self.to_le_bytes().to_vec()
+    fn append_to(self, _: &[u8], to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.to_le_bytes());
     }
 
     fn hash(self, _: &[u8], seed: Seed) -> u64 {
         seed.integer(self)
+    }
+
+    fn order(self, _: &[u8], other: u64, _: &[u8]) -> Ordering {
+        self.swap_bytes().cmp(&other.swap_bytes())
+    }
+
+    #[inline(always)]
+    fn order_written(self, _: &[u8], other: u64, _: &[u8]) -> Ordering {
+        self.cmp(&other)
+    }
+
+    #[inline(always)]
+    fn order_incoming(self, _: &[u8], words: u64, _: &[u8]) -> Ordering {
+        self.cmp(&words)
+    }
+
+    fn order_shown(self, _: &[u8], other: u64) -> Ordering {
+        (self as i64).to_string().cmp(&(other as i64).to_string())
     }
 }
 
@@ -116,6 +146,33 @@ impl View {
     #[inline(always)]
     fn offset(self) -> usize {
         (self.0[1] >> 32) as usize
+    }
+
+    /// The first eight bytes as a number that orders like them; zero where they end.
+    #[inline(always)]
+    fn head(self) -> u64 {
+        (self.0[0] >> 32 | self.0[1] << 32).swap_bytes()
+    }
+
+    /// The bytes behind the first eight of a short key; of a long one they stand elsewhere.
+    #[inline(always)]
+    fn rest(self) -> [u8; INLINE - HEAD] {
+        ((self.0[1] >> 32) as u32).to_le_bytes()
+    }
+
+    /// Orders keys with the same head: by what is behind it, then, since zeros may be bytes or none, by length.
+    #[inline(never)]
+    fn order_rests(self, rest: &[u8], other: Self, other_rest: &[u8]) -> Ordering {
+        fn behind<'a>(key: View, short: &'a [u8], long: &'a [u8]) -> &'a [u8] {
+            if key.length() > INLINE {
+                return long;
+            }
+            short.get(..key.length().saturating_sub(HEAD)).unwrap_or_default()
+        }
+        let (short, other_short) = (self.rest(), other.rest());
+        behind(self, &short, rest)
+            .cmp(behind(other, &other_short, other_rest))
+            .then(self.length().cmp(&other.length()))
     }
 }
 
@@ -210,17 +267,15 @@ impl Key for View {
         View([self.0[0], self.0[1] & 0xFFFF_FFFF | offset << 32])
     }
 
-    fn bytes(self, tails: &[u8]) -> Vec<u8> {
+    fn append_to(self, tails: &[u8], to: &mut Vec<u8>) {
         let mut view = [0u8; 16];
         view[..8].copy_from_slice(&self.0[0].to_le_bytes());
         view[8..].copy_from_slice(&self.0[1].to_le_bytes());
         if self.length() <= INLINE {
-            return view[4..4 + self.length()].to_vec();
+            return to.extend_from_slice(&view[4..4 + self.length()]);
         }
-        let mut bytes = Vec::with_capacity(self.length());
-        bytes.extend_from_slice(&view[4..4 + HEAD]);
-        bytes.extend_from_slice(self.tail(tails));
-        bytes
+        to.extend_from_slice(&view[4..4 + HEAD]);
+        to.extend_from_slice(self.tail(tails));
     }
 
     fn hash(self, tails: &[u8], seed: Seed) -> u64 {
@@ -228,6 +283,67 @@ impl Key for View {
             seed.short(self.0)
         } else {
             seed.long(&self.bytes(tails))
+        }
+    }
+
+    #[inline]
+    fn order(self, tails: &[u8], other: View, other_tails: &[u8]) -> Ordering {
+        match self.head().cmp(&other.head()) {
+            Ordering::Equal => self.order_rests(self.tail(tails), other, other.tail(other_tails)),
+            order => order,
+        }
+    }
+
+    #[inline(always)]
+    fn order_written(self, tails: &[u8], other: View, other_tails: &[u8]) -> Ordering {
+        if self.0 == other.0 && !self.is_long() {
+            return Ordering::Equal;
+        }
+        self.order(tails, other, other_tails)
+    }
+
+    #[inline]
+    fn order_incoming(self, tails: &[u8], words: View, bytes: &[u8]) -> Ordering {
+        match self.head().cmp(&words.head()) {
+            Ordering::Equal => self.order_rests(self.tail(tails), words, bytes.get(HEAD..).unwrap_or_default()),
+            order => order,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Strings that share their beginnings, end in zeros, and are short, long or just between.
+    fn strings() -> impl Strategy<Value = Vec<u8>> {
+        (0usize..12, prop::collection::vec(0u8..2, 0..10)).prop_map(|(shared, mut rest)| {
+            let mut bytes = vec![7; shared];
+            bytes.append(&mut rest);
+            bytes
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_ordered_like_their_bytes(a in strings(), b in strings()) {
+            let seed = Seed::new(0);
+            let (x, y) = (View::incoming(seed, &a), View::incoming(seed, &b));
+            let (mut tails, mut others) = (vec![1; 3], vec![2; 5]);
+            let (s, t) = (View::store(x.words, x.bytes, &mut tails), View::store(y.words, y.bytes, &mut others));
+            prop_assert_eq!(s.bytes(&tails), a.clone());
+            prop_assert_eq!(s.order(&tails, t, &others), a.cmp(&b));
+            prop_assert_eq!(s.order_written(&tails, t, &others), a.cmp(&b));
+            prop_assert_eq!(s.order_incoming(&tails, y.words, y.bytes), a.cmp(&b));
+        }
+
+        #[test]
+        fn integers_are_ordered_like_their_bytes_and_written_like_numbers(a in any::<u64>(), shift in 0u32..64) {
+            let b = a ^ 1 << shift;
+            prop_assert_eq!(a.order(&[], b, &[]), a.to_le_bytes().cmp(&b.to_le_bytes()));
+            prop_assert_eq!(a.order_written(&[], b, &[]), a.cmp(&b));
+            prop_assert_eq!(a.order_incoming(&[], b, &[]), a.cmp(&b));
         }
     }
 }

@@ -225,7 +225,7 @@ impl TopK {
     ///
     /// When `k` is 0 or above the capacity.
     pub fn answer(&self, k: usize) -> Result<Answer, Error> {
-        self.knowledge().top(k)
+        self.leading(k).top(k)
     }
 
     /// The items above the share `phi` of the total, certain and possible.
@@ -277,13 +277,23 @@ impl TopK {
     }
 
     pub(crate) fn knowledge(&self) -> Knowledge {
+        self.leading(usize::MAX)
+    }
+
+    /// What an answer of `k` items looks at: of exact counts no more than one item behind them, else all that is known.
+    fn leading(&self, k: usize) -> Knowledge {
         let kind = self.head.kind;
+        let count = if self.is_exact() {
+            k.saturating_add(1)
+        } else {
+            usize::MAX
+        };
         let (candidates, elsewhere) = form!(&self.body, form => match form {
             Form::Sparse(sparse) => {
-                let exact = |(key, w): &(_, u64)| {
-                    (Item::from_key(kind, &Key::bytes(*key, &sparse.tails)), Estimate { estimate: *w, lower: *w, upper: *w })
+                let exact = |(key, w): (_, u64)| {
+                    (Item::from_key(kind, &Key::bytes(key, &sparse.tails)), Estimate { estimate: w, lower: w, upper: w })
                 };
-                (sparse.items.iter().map(exact).collect(), 0)
+                (sparse.heaviest(count).into_iter().map(exact).collect(), 0)
             }
             Form::Dense(dense) => table!(&*dense.settled(), table => {
                 let kept = |e: &counter::Entry<_, _>| {
@@ -448,6 +458,11 @@ impl TopK {
     pub fn to_bytes(&self) -> Vec<u8> {
         let head = &self.head;
         let mut w = Writer::default();
+        w.bytes.reserve(form!(&self.body, form => match form {
+            // Head, and what most items take.
+            Form::Sparse(sparse) => 40 + 8 * sparse.items.len() + sparse.tails.len(),
+            Form::Dense(dense) => dense.size_bytes() / 4,
+        }));
         w.bytes.extend_from_slice(&MAGIC);
         w.u8(form!(&self.body, form => matches!(form, Form::Dense(_))).into());
         w.u8(head.kind.tag());
