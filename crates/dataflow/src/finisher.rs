@@ -10,14 +10,15 @@ use crate::frontier::{END, START};
 use crate::graph::{Edge, Graph, Tier};
 use crate::groups::Grouping;
 use crate::join::Join;
-use crate::merge::Merge;
+use crate::merge::{Merge, NextWindow};
 use crate::metrics::{Counts, Metrics};
-use crate::operator::{Operator, WindowRows};
+use crate::operator::{Bounds, Operator, WindowRows};
+use crate::panes::FrozenPane;
 use crate::publish::Publisher;
 use crate::regroup::Regroup;
 use crate::row_number::RowNumber;
 use crate::sink::{Checkpoint, Sink, SinkFactory};
-use crate::spill::Spill;
+use crate::spill::{Partial, Spill};
 use crate::stateless::Stateless;
 use crate::worker::Message;
 use hitters_planner::plan::{NodeId, NodeKind};
@@ -183,6 +184,30 @@ impl Finisher {
                 .flatten()
                 .map(|state| state.operator.size())
                 .sum::<usize>()
+    }
+
+    /// The window of this number that closes next, with these open panes of the workers.
+    pub fn next_window(&self, window: usize, open: &[FrozenPane]) -> Option<NextWindow> {
+        let state = self.windows.get(window)?;
+        let open: Vec<(i64, usize)> = open.iter().map(|pane| (pane.pane, pane.slot)).collect();
+        state.merge.next_window(state.published, &open)
+    }
+
+    /// Writes the rows of a window as if it closed with these parts. For a final tier that does nothing else.
+    pub fn preview(&mut self, window: usize, bounds: Bounds, parts: &[Partial]) -> Result<(), Error> {
+        let steps = &mut self.steps;
+        let node = steps.graph.windows[window].node;
+        let merge = &self.windows[window].merge;
+        merge.preview(bounds, parts, &mut |rows| steps.push(node, rows))
+    }
+
+    /// No more windows up to `time` come: steps let go of what waits in them.
+    pub fn end_preview(&mut self, time: i64) -> Result<(), Error> {
+        for window in 0..self.windows.len() {
+            let node = self.steps.graph.windows[window].node;
+            self.steps.watermark(node, time)?;
+        }
+        Ok(())
     }
 
     /// A copy of the state: of each window, then of each node.

@@ -13,14 +13,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::finisher::Finisher;
 use crate::frontier::Frontier;
 use crate::graph::Graph;
+use crate::look::{self, Looker};
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::sink::{Checkpoint, Position, SinkFactory};
 use crate::source::{At, Source, SourceFactory, Start};
 use crate::spill::Spill;
-use crate::threads::{Durable, FinalThread, WorkerThread};
+use crate::threads::{Durable, FinalThread, Looks, WorkerThread};
 use crate::worker::{Owned, Patience, Worker};
 use crossbeam_channel::bounded;
-use hitters_planner::plan::Plan;
+use hitters_planner::plan::{NodeId, Plan};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -39,6 +40,8 @@ pub struct JobOptions {
     pub idle_timeout: Duration,
     /// When all partitions have been silent for so long, open windows are published. `None`: never.
     pub idle_close: Option<Duration>,
+    /// Sinks of the plan for whose rows open windows can be looked at ([`Job::looker`]).
+    pub looks: Vec<NodeId>,
 }
 
 impl Default for JobOptions {
@@ -49,6 +52,7 @@ impl Default for JobOptions {
             spill: None,
             idle_timeout: Duration::from_secs(10),
             idle_close: Some(Duration::from_secs(30)),
+            looks: Vec::new(),
         }
     }
 }
@@ -62,6 +66,7 @@ pub struct Job {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     started: Instant,
+    looker: Option<Looker>,
 }
 
 /// How a run went.
@@ -138,6 +143,15 @@ impl Job {
             idle_timeout: options.idle_timeout,
             idle_close: options.idle_close,
         };
+        let looks = Arc::new(AtomicU64::new(0));
+        let looked_at: Arc<[usize]> = look::windows(&graph, &options.looks).into();
+        let (looker, gathering) = match looked_at.is_empty() {
+            true => (None, None),
+            false => {
+                let (looker, gathering) = Looker::new(graph.clone(), looks.clone(), workers);
+                (Some(looker), Some(gathering))
+            }
+        };
         let (sender, receiver) = bounded(IN_FLIGHT);
         let mut running = Vec::with_capacity(workers);
         for number in 0..workers {
@@ -167,8 +181,10 @@ impl Job {
             if let Some(spill) = &options.spill {
                 worker.spill_to(spill, workers);
             }
-            if let Some(keeping) = &keeping {
+            if keeping.is_some() || looker.is_some() {
                 worker.to_freeze();
+            }
+            if let Some(keeping) = &keeping {
                 worker.load(&keeping.restored.state, workers)?;
             }
             running.push(WorkerThread {
@@ -183,6 +199,10 @@ impl Job {
                 keeping: keeping
                     .as_ref()
                     .map(|keeping| (wanted.clone(), keeping.checkpoints.faults.clone())),
+                looks: looker.as_ref().map(|_| Looks {
+                    wanted: looks.clone(),
+                    windows: looked_at.clone(),
+                }),
             });
         }
         drop(sender);
@@ -203,6 +223,7 @@ impl Job {
                 in_flight: false,
                 faults: keeping.checkpoints.faults.clone(),
             }),
+            gathering,
         };
         // The final tier first: should a thread not start, workers that run find nobody to send to, and end.
         threads.push(spawn("final".to_string(), &shared, move || end.run())?);
@@ -238,12 +259,18 @@ impl Job {
             shared,
             threads,
             started: Instant::now(),
+            looker,
         })
     }
 
     /// What it counts.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What looks at its open windows, if [`JobOptions::looks`] names sinks that they lead to.
+    pub fn looker(&self) -> Option<&Looker> {
+        self.looker.as_ref()
     }
 
     /// A cheap handle that stops the run from elsewhere (a signal handler): rows read so far are processed and written,

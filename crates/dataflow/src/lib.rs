@@ -12,6 +12,7 @@
 //! | `spill` | state on a disk when it outgrows memory |
 //! | `operator`, `regroup`, `row_number`, `join` | steps after a window |
 //! | `graph`, `worker`, `finisher` | the two tiers as step functions |
+//! | `look` | the windows that are still open, for who asks while the run goes on |
 //! | `checkpoint` | the state on its way to a store and back |
 //! | `job`, `threads`, `metrics` | threads, and what they count |
 
@@ -28,6 +29,7 @@ pub mod groups;
 pub mod job;
 pub mod join;
 pub mod key_log;
+pub mod look;
 pub mod merge;
 pub mod metrics;
 pub mod operator;
@@ -48,4 +50,5 @@ pub mod worker;
 
 pub use error::Error;
 pub use job::{Job, JobOptions, Stopper, Summary};
+pub use look::Looker;
 pub use metrics::Metrics;

@@ -56,6 +56,24 @@ impl Published {
     }
 }
 
+/// The window that closes next, and what it would be merged from now, in order.
+#[derive(Clone, Debug)]
+pub struct NextWindow {
+    /// The window.
+    pub bounds: Bounds,
+    /// Its parts.
+    pub parts: Vec<NextPart>,
+}
+
+/// A part of a window that is still open.
+#[derive(Clone, Debug)]
+pub enum NextPart {
+    /// Closed panes of the final tier.
+    Closed(Partial),
+    /// An open pane of a worker, by its place in the list that was given.
+    Open(usize),
+}
+
 /// Takes rows of windows as they are published.
 pub type Output<'o> = &'o mut dyn FnMut(WindowRows) -> Result<(), Error>;
 
@@ -156,6 +174,55 @@ impl Merge {
             }
         }
         Ok(published)
+    }
+
+    /// The window that closes next, if it has rows; `open` are the panes of workers, by start and slot, and windows that end
+    /// at or before `published` were published. `None` for sessions, whose ends nobody knows.
+    pub fn next_window(&self, published: i64, open: &[(i64, usize)]) -> Option<NextWindow> {
+        let mut panes: BTreeMap<(i64, usize), NextPart> = BTreeMap::new();
+        for (place, pane) in open.iter().enumerate() {
+            // One that was published since it was looked at.
+            if pane.0.saturating_add(self.width) > published {
+                panes.insert(*pane, NextPart::Open(place));
+            }
+        }
+        // What a worker has closed since has all of its rows here.
+        let waiting = self.waiting.iter();
+        panes.extend(waiting.map(|(pane, partial)| (*pane, NextPart::Closed(partial.clone()))));
+        let first = panes.first_key_value().map(|((pane, _), _)| *pane);
+        let (bounds, mut parts) = match &self.shape {
+            Shape::Tumble => {
+                let start = first?;
+                let end = start.saturating_add(self.width);
+                (Bounds { end, start }, Vec::new())
+            }
+            Shape::Hop {
+                panes_in_window,
+                tree,
+                published_until,
+            } => {
+                let first = tree.first().map(|index| index.saturating_mul(self.width)).or(first)?;
+                let end = first.max(*published_until).saturating_add(self.width);
+                let last = end.div_euclid(self.width);
+                let from = last - *panes_in_window;
+                let start = from.saturating_mul(self.width);
+                let closed = tree.there(from, last).into_iter().map(NextPart::Closed);
+                (Bounds { end, start }, closed.collect())
+            }
+            Shape::Session(_) => return None,
+        };
+        let inside = panes
+            .into_iter()
+            .filter(|((pane, _), _)| (bounds.start..bounds.end).contains(pane));
+        parts.extend(inside.map(|(_, part)| part));
+        (!parts.is_empty()).then_some(NextWindow { bounds, parts })
+    }
+
+    /// The rows of a window, merged from these parts, without touching what is held here.
+    pub fn preview(&self, bounds: Bounds, parts: &[Partial], output: Output<'_>) -> Result<(), Error> {
+        merge(&self.grouping, parts, |table| {
+            output(self.publisher.publish(table, bounds)?)
+        })
     }
 
     /// A copy of the state.

@@ -80,6 +80,8 @@ pub struct Metrics {
     pub before: Counts,
     /// The last durable checkpoint: its number; 0 before the first.
     pub checkpoint: AtomicU64,
+    /// When it was stored, in seconds since the epoch; 0 before the first of this run.
+    pub checkpoint_stored: AtomicU64,
     /// Durable checkpoints of this run.
     pub checkpoints: AtomicU64,
     /// Checkpoints of this run that could not be stored.
@@ -146,6 +148,7 @@ impl Metrics {
             open: (0..workers).map(|_| Mutex::new((0, 0))).collect(),
             before: Counts::default(),
             checkpoint: AtomicU64::new(0),
+            checkpoint_stored: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
             checkpoints_failed: AtomicU64::new(0),
             longest_pause: AtomicU64::new(0),

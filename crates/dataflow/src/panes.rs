@@ -258,6 +258,15 @@ impl Panes {
         self.open.iter_mut().map(freeze).collect()
     }
 
+    /// The same to look at: `None` if it is not all in memory, or has more groups than this.
+    pub fn look(&mut self, most: usize) -> Result<Option<Vec<FrozenPane>>, Error> {
+        let spilled = self.open.values().any(|groups| matches!(groups, Groups::Spilled(_)));
+        if spilled || self.groups().1 > most {
+            return Ok(None);
+        }
+        self.freeze().map(Some)
+    }
+
     /// Adds a saved pane.
     pub fn load(&mut self, saved: &PanePartial) -> Result<(), Error> {
         let slot = self.worker_slot.unwrap_or(saved.slot);

@@ -9,6 +9,7 @@ use crate::checkpoint::writer::Written;
 use crate::clock::Clock;
 use crate::finisher::Finisher;
 use crate::job::Shared;
+use crate::look::{Gathering, WorkerLook};
 use crate::metrics::Metrics;
 use crate::sink::Checkpoint;
 use crate::spill::Spill;
@@ -25,11 +26,29 @@ const FLUSH: Duration = Duration::from_millis(100);
 /// State is measured once in so many steps of a worker.
 const MEASURE: u64 = 32;
 
+/// What workers send to the final tier.
+pub(crate) enum Sent {
+    /// Messages and barriers.
+    Parcel(Parcel),
+    /// An answer to a look.
+    Look(WorkerLook),
+    /// The worker has ended, and answers no looks any more.
+    Gone,
+}
+
+/// What a worker has to know of looks.
+pub(crate) struct Looks {
+    /// Looks asked for so far.
+    pub wanted: Arc<AtomicU64>,
+    /// Windows of the graph that are looked at.
+    pub windows: Arc<[usize]>,
+}
+
 /// A worker's thread.
 pub(crate) struct WorkerThread {
     pub number: usize,
     pub worker: Worker,
-    pub sender: Sender<(usize, Parcel)>,
+    pub sender: Sender<(usize, Sent)>,
     pub shared: Arc<Shared>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
@@ -38,11 +57,13 @@ pub(crate) struct WorkerThread {
     pub spills: bool,
     /// Barriers asked for so far, if checkpoints are kept.
     pub keeping: Option<(Arc<AtomicU64>, Arc<dyn Faults>)>,
+    /// If open windows are looked at.
+    pub looks: Option<Looks>,
 }
 
 impl WorkerThread {
     pub fn run(mut self) -> Result<(), Error> {
-        let mut barriers = 0;
+        let (mut barriers, mut looks) = (0, 0);
         loop {
             if self.shared.stop.load(Relaxed) {
                 self.shared.stopped_early.store(true, Relaxed);
@@ -59,6 +80,12 @@ impl WorkerThread {
                         return Ok(());
                     }
                 }
+            }
+            if let Some(wanted) = self.looks.as_ref().map(|looks| looks.wanted.load(Relaxed))
+                && wanted > looks
+            {
+                looks = wanted;
+                self.look(wanted)?;
             }
             let step = self.worker.step(self.clock.now(), WAIT)?;
             for message in self.worker.take_output() {
@@ -78,7 +105,17 @@ impl WorkerThread {
 
     /// False if the final tier ended first, which it does only on a failure that it has reported.
     fn send(&self, parcel: Parcel) -> bool {
-        self.sender.send((self.number, parcel)).is_ok()
+        self.sender.send((self.number, Sent::Parcel(parcel))).is_ok()
+    }
+
+    /// Shows its open panes. That the final tier has ended is found out soon enough.
+    fn look(&mut self, number: u64) -> Result<(), Error> {
+        let Some(looks) = &self.looks else { return Ok(()) };
+        let panes = self.worker.look(&looks.windows)?;
+        let _ = self
+            .sender
+            .send((self.number, Sent::Look(WorkerLook { number, panes })));
+        Ok(())
     }
 
     fn freeze(&mut self) -> Result<Box<WorkerSnapshot>, Error> {
@@ -89,6 +126,9 @@ impl WorkerThread {
     }
 
     fn end(mut self) -> Result<(), Error> {
+        if self.looks.is_some() {
+            let _ = self.sender.send((self.number, Sent::Gone));
+        }
         if self.keeping.is_some() {
             let snapshot = self.freeze()?;
             self.send(Parcel::Ended(snapshot));
@@ -109,7 +149,7 @@ impl WorkerThread {
 /// The final tier's thread.
 pub(crate) struct FinalThread {
     pub finisher: Finisher,
-    pub receiver: Receiver<(usize, Parcel)>,
+    pub receiver: Receiver<(usize, Sent)>,
     pub shared: Arc<Shared>,
     pub metrics: Arc<Metrics>,
     pub aligner: Aligner,
@@ -118,6 +158,8 @@ pub(crate) struct FinalThread {
     pub spill: Option<Arc<Spill>>,
     /// If checkpoints are kept.
     pub keeping: Option<Durable>,
+    /// If open windows are looked at.
+    pub gathering: Option<Gathering>,
 }
 
 /// The way to the thread that stores checkpoints, and back.
@@ -160,11 +202,13 @@ impl FinalThread {
                 FLUSH
             };
             select! {
-                recv(receiver) -> parcel => {
-                    let Ok((worker, parcel)) = parcel else { return Ok(()) };
-                    let messages = match self.aligner.take(worker, parcel) {
-                        Turn::Messages(messages) => messages,
-                        Turn::Freeze(workers) => {
+                recv(receiver) -> sent => {
+                    let Ok((worker, sent)) = sent else { return Ok(()) };
+                    let turn = self.gather(worker, sent).map(|parcel| self.aligner.take(worker, parcel));
+                    let messages = match turn {
+                        None => Vec::new(),
+                        Some(Turn::Messages(messages)) => messages,
+                        Some(Turn::Freeze(workers)) => {
                             self.collect(workers, false)?;
                             self.aligner.release()
                         }
@@ -196,6 +240,24 @@ impl FinalThread {
                     flushed = Instant::now();
                 }
             }
+        }
+    }
+
+    /// Takes what is about looks out of what workers send.
+    fn gather(&mut self, worker: usize, sent: Sent) -> Option<Parcel> {
+        match (sent, &mut self.gathering) {
+            (Sent::Parcel(parcel), _) => Some(parcel),
+            // What this worker closed before waits for a barrier: the look would lack it. It is asked for again.
+            (Sent::Look(_), _) if self.aligner.waits(worker) => None,
+            (Sent::Look(look), Some(gathering)) => {
+                gathering.take(worker, look, &self.finisher);
+                None
+            }
+            (Sent::Gone, Some(gathering)) => {
+                gathering.gone(worker, &self.finisher);
+                None
+            }
+            (_, None) => None,
         }
     }
 

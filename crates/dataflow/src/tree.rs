@@ -77,6 +77,32 @@ impl PaneTree {
         Ok(cover)
     }
 
+    /// The same of what is there already: nothing is merged for it, so there may be more parts.
+    pub fn there(&self, from: i64, to: i64) -> Vec<Partial> {
+        let mut found = Vec::new();
+        let mut at = from;
+        while at < to {
+            let mut level = 0;
+            while at & ((1 << (level + 1)) - 1) == 0 && at + (1 << (level + 1)) <= to {
+                level += 1;
+            }
+            self.find(level, at >> level, &mut found);
+            at += 1 << level;
+        }
+        found
+    }
+
+    fn find(&self, level: u32, index: i64, found: &mut Vec<Partial>) {
+        match self.nodes.get(&(level, index)) {
+            Some(partial) => found.push(partial.clone()),
+            None if level == 0 => {}
+            None => {
+                self.find(level - 1, index * 2, found);
+                self.find(level - 1, index * 2 + 1, found);
+            }
+        }
+    }
+
     /// Forgets panes before this index and what was merged from them.
     pub fn forget(&mut self, before: i64) {
         let bytes = &mut self.bytes;

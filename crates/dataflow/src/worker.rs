@@ -10,6 +10,7 @@ use crate::event_time::EventTime;
 use crate::expr::{evaluate_predicate, project};
 use crate::frontier::{END, Frontier, Progress, START};
 use crate::graph::{Graph, Tier};
+use crate::look::{MOST_GROUPS, OpenPanes};
 use crate::metrics::{Counts, Metrics};
 use crate::panes::{PanePartial, Panes, completion, pane_start, pane_width};
 use crate::silence::Silence;
@@ -283,6 +284,21 @@ impl Worker {
             windows: windows.collect::<Result<_, Error>>()?,
             counts: self.counts,
         })
+    }
+
+    /// Its open panes of these windows; `None` if they cannot be looked at. The output so far belongs before it.
+    pub fn look(&mut self, windows: &[usize]) -> Result<Option<OpenPanes>, Error> {
+        let mut open = Vec::with_capacity(windows.len());
+        for window in windows {
+            let Some((panes, _)) = self.panes.get_mut(*window) else {
+                continue;
+            };
+            let Some(panes) = panes.look(MOST_GROUPS)? else {
+                return Ok(None);
+            };
+            open.push((*window, panes));
+        }
+        Ok(Some(open))
     }
 
     /// Prepares for being frozen again and again.

@@ -95,6 +95,11 @@ impl Aligner {
             .collect()
     }
 
+    /// Whether what this worker sends now has to wait for the barriers of others.
+    pub fn waits(&self, worker: usize) -> bool {
+        self.workers[worker].barrier.is_some()
+    }
+
     /// The states in which the workers ended, once all have.
     pub fn ended(&mut self) -> Option<Vec<WorkerSnapshot>> {
         if self.workers.iter().any(|lane| lane.ended.is_none()) {

@@ -10,7 +10,7 @@ use crate::source::Source;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What the final tier hands over at a barrier.
 pub struct Collected {
@@ -82,6 +82,8 @@ impl Checkpointer {
             Err(error) => return Err(error),
         };
         self.metrics.checkpoint.store(written.number, Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.metrics.checkpoint_stored.store(now.as_secs(), Relaxed);
         self.metrics.checkpoints.fetch_add(1, Relaxed);
         self.metrics.checkpoint_bytes.store(written.bytes, Relaxed);
         let positions = written.positions.clone();
