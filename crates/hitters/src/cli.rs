@@ -1,5 +1,6 @@
 //! The command line: what can be said to `hitters`.
 
+use crate::listen::JwtFlags;
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hitters_connectors::generate::{Profile, Silence};
@@ -85,26 +86,42 @@ pub struct Listen {
     /// An origin whose pages may ask from a browser, as https://dash.example.com. Can be given several times.
     #[arg(long = "cors", value_name = "ORIGIN")]
     pub cors: Vec<String>,
-    /// Questions a second of a key that has no limit of its own; 0 is no limit.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit_per_second: u32,
+    /// Questions a second of a key that has no limit of its own; 0 is no limit. [default: 100]
+    #[arg(long, value_name = "N")]
+    pub limit_per_second: Option<u32>,
+    /// Streams of live updates that may be open at once. [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub listeners: Option<usize>,
+    /// How many of these one key may have. [default: 100]
+    #[arg(long, value_name = "N")]
+    pub listeners_per_key: Option<usize>,
+    /// How long an answer may take. [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub answer_timeout: Option<Duration>,
+    /// Memory for answers that are kept. [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub answer_cache: Option<u64>,
     /// Write one line of JSON for each question to standard error.
-    #[arg(long)]
-    pub audit: bool,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub audit: Option<bool>,
+    #[command(flatten)]
+    pub jwt: JwtFlags,
 }
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("stores").required(true).multiple(true).args(["redis", "embedded"]))]
 pub struct Serve {
+    /// NAME of pipelines/NAME.toml, or a pipeline file (.toml), whose [serve] says what flags do not say.
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
     /// Recent answers: redis://host:port or rediss://host:port; ${env:NAME} in it is a variable of the environment.
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
     /// Answers in a file that `hitters run --answers` wrote; no run may have it open.
     #[arg(long, value_name = "FILE")]
     pub embedded: Option<PathBuf>,
-    /// Where to listen.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
+    /// Where to listen. [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
     #[command(flatten)]
     pub how: Listen,
 }
@@ -263,9 +280,10 @@ pub struct Run {
     /// What to do where the record at a saved position was deleted by the topic's retention.
     #[arg(long, value_enum, default_value_t = Missing::Fail, value_name = "WHAT")]
     pub missing_offsets: Missing,
-    /// Answer questions about this run over REST while it runs, and after its input has ended until you stop it.
-    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
-    pub serve: Option<SocketAddr>,
+    /// Answer questions about this run over REST while it runs, and after its input has ended until you stop it. Flags go
+    /// before the pipeline file's [serve]. [default address: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1)]
+    pub serve: Option<Option<SocketAddr>>,
     /// Keep the answers that are served in this file. [default: in memory]
     #[arg(long, value_name = "FILE", requires = "serve")]
     pub answers: Option<PathBuf>,

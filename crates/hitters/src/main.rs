@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answers;
+mod beside;
 mod cli;
 mod cluster;
 mod control;
@@ -16,6 +17,7 @@ mod failure;
 mod generate;
 mod inspect;
 mod keys;
+mod listen;
 mod load;
 mod orders;
 mod output;
@@ -68,7 +70,7 @@ fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
         }
         Command::Topics(arguments) => topics::run(arguments, files),
         Command::Generate(arguments) => generate::run(arguments, cli.quiet),
-        Command::Serve(arguments) => serve::run(arguments, cli.quiet),
+        Command::Serve(arguments) => serve::run(arguments, cli.quiet, files),
         Command::Query(arguments) => query::run(arguments),
         Command::Keys(arguments) => keys::run(arguments),
         Command::Sketch(Sketch::Inspect(arguments)) => inspect::run(arguments),

@@ -1,10 +1,10 @@
 //! `hitters run`: plans, starts, watches, and says how it went.
 
+use crate::beside::Beside;
 use crate::cli::{Format, Missing, Run};
 use crate::control::{Control, Do, Order, Shown};
 use crate::engine;
 use crate::failure::Failure;
-use crate::load;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::replay::{self, Switch};
@@ -14,6 +14,7 @@ use crate::spill;
 use crate::state::State;
 use crate::wall_clock::{self, WallClock};
 use crate::watch::{Watch, Watched};
+use crate::{listen, load};
 use hitters_connectors::{DeadLetter, Factory, MissingOffsets, Print, PrintFormat, Reporter, RunOptions};
 use hitters_dataflow::{Job, JobOptions, Metrics, Summary};
 use hitters_pipeline::{Files, Pipeline};
@@ -21,6 +22,7 @@ use hitters_planner::plan::Plan;
 use hitters_results::EmbeddedStore;
 use serde_json::{Value, json};
 use std::io::{Write, stderr};
+use std::path::PathBuf;
 use std::process::exit;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -43,18 +45,17 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
         ));
     }
     let mut session = Session::new(arguments, &pipeline, quiet, None)?;
-    let Some(listen) = arguments.serve else {
+    let Some(address) = arguments.serve else {
         return rounds(session, plan);
     };
-    let store = serve::store(arguments.answers.as_deref())?;
-    let serving = Serving::start(
-        listen,
-        &arguments.how,
-        vec![Arc::new(store.clone())],
-        session.signalled.clone(),
-        quiet,
-    )?;
-    session.served = Some(store);
+    let file = pipeline.settings.serve.as_ref();
+    let answers = arguments.answers.as_ref().or_else(|| file?.answers.as_ref());
+    let store = serve::store(answers.map(PathBuf::as_path))?;
+    let beside = Arc::new(Beside::new(&pipeline.name, pipeline.version));
+    let mut options = listen::options(address, &arguments.how, file, vec![Arc::new(store.clone())])?;
+    options.engine = Some(beside.clone());
+    let serving = Serving::start(options, session.signalled.clone(), quiet)?;
+    session.served = Some((store, beside));
     let signalled = session.signalled.clone();
     let done = rounds(session, plan);
     if done.is_ok() && !signalled.load(Relaxed) && !quiet {
@@ -104,8 +105,8 @@ pub struct Session<'a> {
     scaled: Option<Order>,
     /// For a replay.
     switch: Option<Switch>,
-    /// Where answers go that are served while it runs.
-    served: Option<EmbeddedStore>,
+    /// Where answers go that are served while it runs, and what else the service is told.
+    served: Option<(EmbeddedStore, Arc<Beside>)>,
 }
 
 impl<'a> Session<'a> {
@@ -175,16 +176,31 @@ impl<'a> Session<'a> {
             self.output.clone(),
             arguments.limit,
         )
-        .served(&pipeline.name, pipeline.version, self.served.clone());
+        .served(
+            &pipeline.name,
+            pipeline.version,
+            self.served.as_ref().map(|(store, _)| store.clone()),
+        );
+        let taps = match &self.served {
+            Some((_, beside)) => beside.taps(&plan),
+            None => Vec::new(),
+        };
+        self.options.looks = taps.iter().map(|(node, _)| *node).collect();
         let job = Job::start(plan, &*factory, &watch, self.options.clone(), checkpoints);
         let job = job.map_err(|error| self.failed(&error))?;
         let metrics = job.metrics().clone();
+        if let Some((_, beside)) = &self.served {
+            beside.begin(&job, taps);
+        }
         if let Some(place) = &place {
             self.serve(place, shown.as_deref().unwrap_or_default(), &metrics)?;
         }
         let goes_on = || place.is_some() && grown.load(Relaxed);
         let order = self.watch(&job, &watch, goes_on)?;
         let summary = job.join();
+        if let Some((_, beside)) = &self.served {
+            beside.end();
+        }
         let letters = factory.flush_dead_letters();
         let summary = summary.and_then(|summary| letters.map(|()| summary));
         let summary = summary.map_err(|error| self.failed(&error))?;
@@ -343,6 +359,7 @@ fn job_options(arguments: &Run, pipeline: &Pipeline) -> JobOptions {
         idle_timeout: settings.idle_timeout.unwrap_or(defaults.idle_timeout),
         idle_close: settings.idle_close.or(defaults.idle_close),
         spill: None,
+        looks: Vec::new(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! `hitters serve` and `hitters run --serve`: the query service on a thread of its own.
 
-use crate::cli::{Listen, Serve};
+use crate::cli::{Serve, Target};
 use crate::failure::Failure;
-use hitters_pipeline::Value;
+use crate::{listen, load};
+use hitters_pipeline::Files;
 use hitters_results::{EmbeddedStore, RedisStore, Store, StoreError};
-use hitters_service::{Options, Service, ServiceError, Tls};
+use hitters_service::{Options, Service, ServiceError};
 use std::io::{Write, stderr};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,24 +17,51 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs `hitters serve`.
-pub fn run(arguments: &Serve, quiet: bool) -> Result<(), Failure> {
-    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
-    if let Some(url) = &arguments.redis {
-        // A password on the command line could be read by everybody on the machine.
-        let url = Value::expand(url, &|name| std::env::var(name).ok())
-            .map_err(|(fault, hint)| Failure::Usage(format!("--redis: {fault}; {hint}")))?;
-        stores.push(Arc::new(
-            RedisStore::new(&url.text).map_err(|error| Failure::Usage(error.to_string()))?,
-        ));
-    }
-    if let Some(path) = &arguments.embedded {
-        stores.push(Arc::new(EmbeddedStore::open(path).map_err(|error| away(&error))?));
-    }
+pub fn run(arguments: &Serve, quiet: bool, files: &mut Files) -> Result<(), Failure> {
+    let pipeline = match &arguments.pipeline {
+        Some(name) => {
+            let target = Target {
+                target: name.clone(),
+                params: Vec::new(),
+                udfs: Vec::new(),
+            };
+            Some(load::load(&target, files)?)
+        }
+        None => None,
+    };
+    let file = pipeline.as_ref().and_then(|pipeline| pipeline.settings.serve.as_ref());
+    let stores = stores(arguments, file)?;
+    let options = listen::options(arguments.listen, &arguments.how, file, stores)?;
     let signalled = Arc::new(AtomicBool::new(false));
     let flag = signalled.clone();
     ctrlc::set_handler(move || flag.store(true, Relaxed))
         .map_err(|error| Failure::Run(format!("cannot watch for signals: {error}")))?;
-    Serving::start(arguments.listen, &arguments.how, stores, signalled, quiet)?.join()
+    Serving::start(options, signalled, quiet)?.join()
+}
+
+/// The stores that flags or the pipeline file name, the recent ones first.
+fn stores(arguments: &Serve, file: Option<&hitters_pipeline::Serve>) -> Result<Vec<Arc<dyn Store>>, Failure> {
+    let redis = match (&arguments.redis, file.and_then(|file| file.redis.clone())) {
+        (Some(url), _) => Some(listen::expand("--redis", url)?),
+        (None, Some(url)) => Some(url?.reveal().to_owned()),
+        (None, None) => None,
+    };
+    let embedded = arguments.embedded.as_ref();
+    let embedded = embedded.or_else(|| file?.embedded.as_ref());
+    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+    if let Some(url) = redis {
+        let store = RedisStore::new(&url).map_err(|error| Failure::Usage(error.to_string()))?;
+        stores.push(Arc::new(store));
+    }
+    if let Some(path) = embedded {
+        stores.push(Arc::new(EmbeddedStore::open(path).map_err(|error| away(&error))?));
+    }
+    if stores.is_empty() {
+        return Err(Failure::Usage(
+            "no store is named: give --redis or --embedded, or a pipeline whose [serve] has redis or embedded".into(),
+        ));
+    }
+    Ok(stores)
 }
 
 /// Where the answers of a run go.
@@ -54,27 +81,16 @@ pub struct Serving {
 
 impl Serving {
     /// Listens, says where, and answers until `ended`.
-    pub fn start(
-        listen: SocketAddr,
-        how: &Listen,
-        stores: Vec<Arc<dyn Store>>,
-        ended: Arc<AtomicBool>,
-        quiet: bool,
-    ) -> Result<Self, Failure> {
-        let mut options = Options::new(listen, stores);
-        options.keys = how.keys.clone();
-        let tls = how.tls_certificate.clone().zip(how.tls_key.clone());
-        options.tls = tls.map(|(certificate, key)| Tls { certificate, key });
-        options.cors = how.cors.clone();
-        options.limit_per_second = how.limit_per_second;
-        options.audit = how.audit;
+    pub fn start(options: Options, ended: Arc<AtomicBool>, quiet: bool) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("service")
             .build()
             .map_err(|error| Failure::Run(format!("cannot start the service: {error}")))?;
         let service = runtime.block_on(Service::bind(options)).map_err(|error| match error {
-            ServiceError::Open(_) | ServiceError::Origin(_) => Failure::Usage(error.to_string()),
+            ServiceError::Open(_) | ServiceError::Origin(_) | ServiceError::Tokens(_) => {
+                Failure::Usage(error.to_string())
+            }
             error => Failure::Run(error.to_string()),
         })?;
         if !quiet {

@@ -26,20 +26,52 @@ const OTHERS: [&str; 10] = [
     "field",
 ];
 
-/// One sink.
+/// The rows of answers of one sink.
 pub struct Tap {
     table: String,
     pipeline: String,
     version: u64,
     /// The dimensions, of a table without `set` and `group_key`.
     dimensions: Option<Vec<String>>,
+}
+
+/// Where they go while the run goes on.
+pub struct Served {
+    tap: Tap,
     store: EmbeddedStore,
     waiting: Vec<Row>,
 }
 
+impl Served {
+    /// Into this store.
+    pub fn new(tap: Tap, store: EmbeddedStore) -> Self {
+        Self {
+            tap,
+            store,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Takes rows, and holds them until they are flushed.
+    pub fn take(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        self.waiting.extend(self.tap.rows(batch)?);
+        Ok(())
+    }
+
+    /// Lets questions see what was taken.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.waiting);
+        let written = self.store.write_now(&rows);
+        written.map_err(|error| self.tap.failed(&error.to_string()))
+    }
+}
+
 impl Tap {
     /// `None` if these are no rows of answers.
-    pub fn new((pipeline, version): (&str, u64), table: &Table, schema: &Schema, store: EmbeddedStore) -> Option<Self> {
+    pub fn new((pipeline, version): (&str, u64), table: &Table, schema: &Schema) -> Option<Self> {
         let has = |name: &str| schema.index_of(name).is_ok();
         if !["answer", "window_start", "window_end"].into_iter().all(has) {
             return None;
@@ -60,13 +92,16 @@ impl Tap {
             table: name,
             version,
             dimensions: (!standard).then(dimensions),
-            store,
-            waiting: Vec::new(),
         })
     }
 
-    /// Takes rows, and holds them until they are flushed.
-    pub fn take(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+    /// The name under which they are served.
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// The rows of a batch.
+    pub fn rows(&self, batch: &RecordBatch) -> Result<Vec<Row>, Error> {
         let text = |name: &str| -> Result<Option<StringArray>, Error> {
             let Some(column) = batch.column_by_name(name) else {
                 return Ok(None);
@@ -89,6 +124,7 @@ impl Tap {
             ),
             None => None,
         };
+        let mut rows = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             let value = |column: &Option<StringArray>| {
                 let column = column.as_ref().filter(|column| column.is_valid(row));
@@ -113,7 +149,7 @@ impl Tap {
                 None => None,
             };
             let sketch = sketches.as_ref().filter(|sketches| sketches.is_valid(row));
-            self.waiting.push(Row {
+            rows.push(Row {
                 pipeline: self.pipeline.clone(),
                 version: self.version,
                 set,
@@ -124,18 +160,7 @@ impl Tap {
                 sketch: sketch.map(|sketches| sketches.value(row).to_vec()),
             });
         }
-        Ok(())
-    }
-
-    /// Lets questions see what was taken.
-    pub fn flush(&mut self) -> Result<(), Error> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let rows = std::mem::take(&mut self.waiting);
-        self.store
-            .write_now(&rows)
-            .map_err(|error| self.failed(&error.to_string()))
+        Ok(rows)
     }
 
     /// Milliseconds since the epoch, of timestamps or of such numbers.

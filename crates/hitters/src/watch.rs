@@ -4,7 +4,7 @@ use crate::answers::{Recent, Shape};
 use crate::cli::Format;
 use crate::csv::CsvSink;
 use crate::output::Output;
-use crate::tap::Tap;
+use crate::tap::{Served, Tap};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use hitters_connectors::Factory;
@@ -114,18 +114,19 @@ impl SinkFactory for Watch<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .push(watched.clone());
         let limit = table.is_none().then(|| (self.limit.clone(), self.reached.clone()));
-        let tap = self
+        let served = self
             .served
             .as_ref()
             .zip(table)
             .and_then(|((pipeline, version, store), table)| {
-                Tap::new((pipeline, *version), table, &schema, store.clone())
+                let tap = Tap::new((pipeline, *version), table, &schema)?;
+                Some(Served::new(tap, store.clone()))
             });
         Ok(Box::new(WatchedSink {
             inner,
             watched,
             limit,
-            tap,
+            served,
         }))
     }
 }
@@ -148,7 +149,7 @@ struct WatchedSink {
     watched: Arc<Watched>,
     /// Shared by all SELECTs of a run. They run on one thread, so that reading and then writing it is no race.
     limit: Option<(Arc<AtomicU64>, Arc<AtomicBool>)>,
-    tap: Option<Tap>,
+    served: Option<Served>,
 }
 
 impl Sink for WatchedSink {
@@ -172,15 +173,15 @@ impl Sink for WatchedSink {
         if let Some(recent) = &self.watched.recent {
             recent.lock().unwrap_or_else(PoisonError::into_inner).take(&cut)?;
         }
-        if let Some(tap) = &mut self.tap {
-            tap.take(&cut)?;
+        if let Some(served) = &mut self.served {
+            served.take(&cut)?;
         }
         self.inner.write(&cut)
     }
 
     fn flush(&mut self) -> Result<(), Error> {
         self.inner.flush()?;
-        self.tap.as_mut().map_or(Ok(()), Tap::flush)
+        self.served.as_mut().map_or(Ok(()), Served::flush)
     }
 
     fn prepare(&mut self) -> Result<Option<Vec<u8>>, Error> {
@@ -201,6 +202,6 @@ impl Sink for WatchedSink {
 
     fn close(&mut self) -> Result<(), Error> {
         self.inner.close()?;
-        self.tap.as_mut().map_or(Ok(()), Tap::flush)
+        self.served.as_mut().map_or(Ok(()), Served::flush)
     }
 }
