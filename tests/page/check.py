@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Clicks through the page of the query service in a headless Chromium.
 
-    tests/page/check.py URL [--key KEY] [--axe axe.min.js] [--shots FOLDER]
+    tests/page/check.py URL [--key KEY | --open] [--axe axe.min.js] [--shots FOLDER]
 
 URL answers for `hitters run flights --serve`, whose numbers stand below as they follow from
-data/flights.ndjson.gz. With --key the service must ask for it. Needs chromedriver and nothing but Python's own library: it speaks
+data/flights.ndjson.gz. With --key the service must ask for it; with --open it answers for a run that goes on. Needs chromedriver and nothing but Python's own library: it speaks
 WebDriver by hand.
 """
 
@@ -269,10 +269,39 @@ def key(browser: Browser, url: str, secret: str) -> None:
     same("keys in the address", secret in browser.run("return location.href"), False)
 
 
+def still_open(browser: Browser, url: str, shots: Path | None, axe: str | None) -> None:
+    """The window that is still open: shown as that, and growing."""
+    browser.open(url)
+    browser.titled("Top")
+    browser.wait("the choice of the open window", "return [...document.querySelectorAll('#ranges button')].some((button) => button.innerText === 'Now')")
+    browser.run("[...document.querySelectorAll('#ranges button')].find((button) => button.innerText === 'Now').click()")
+    browser.wait("an open window in the title", "return document.querySelector('#title').innerText.includes('still open')")
+    browser.wait("it in the address, followed", "return location.search.includes('open=true') && location.search.includes('live=1')")
+    contains("what is said of it", browser.text("#notices"), "still open")
+    total = "Number(document.querySelector('#facts').innerText.match(/([\\d,]+) in total so far/)[1].replaceAll(',', ''))"
+    before = browser.run(f"return {total}")
+    browser.wait("more in the same window or the next", f"return {total} !== arguments[0]", before)
+    accessible(browser, axe, "the open window")
+    if shots:
+        browser.shot(shots / "page-open.png")
+    window = "document.querySelector('#title .when').innerText"
+    first = browser.run(f"return {window}")
+    browser.wait("the window after it", f"return {window}.includes('still open') && {window} !== arguments[0]", first)
+    # The address alone brings it back; other views show closed windows.
+    browser.open(browser.run("return location.href"))
+    browser.wait("the open window after loading the address", "return document.querySelector('#title').innerText.includes('still open')")
+    browser.press("2")
+    browser.titled("What changed")
+    browser.press("1")
+    browser.wait("the open window again", "return document.querySelector('#title').innerText.includes('still open')")
+    fits(browser, "the open window")
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("url")
     arguments.add_argument("--key")
+    arguments.add_argument("--open", action="store_true", help="the service runs beside an engine: look at its open window")
     arguments.add_argument("--axe", type=Path)
     arguments.add_argument("--shots", type=Path)
     given = arguments.parse_args()
@@ -285,6 +314,10 @@ def main() -> int:
     try:
         if given.key:
             key(browser, url, given.key)
+            quiet(browser, url, failing=True)
+            return 0
+        if given.open:
+            still_open(browser, url, given.shots, axe)
             quiet(browser, url, failing=True)
             return 0
         week(browser, url, given.shots, axe)

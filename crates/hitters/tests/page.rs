@@ -101,6 +101,49 @@ fn the_top_20_from_jfk_and_when_bos_overtook_are_found_by_clicks_and_by_keys() {
 }
 
 #[test]
+fn the_window_that_is_still_open_is_shown_as_it_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("tops.ndjson").display().to_string();
+    let sql = format!(
+        "CREATE TABLE numbers WITH (connector = 'impulse', event_rate = '1000');
+        CREATE TABLE tops (pipeline TEXT NOT NULL, version BIGINT NOT NULL, \"set\" TEXT NOT NULL, group_key TEXT NOT NULL,
+                           window_start BIGINT NOT NULL, window_end BIGINT NOT NULL, answer TEXT, sketch BYTEA)
+        WITH (connector = 'single_file', type = 'sink', path = '{out}', format = 'json');
+        INSERT INTO tops
+        SELECT 'live' AS pipeline, 1 AS version, '*' AS \"set\", '*' AS group_key,
+               CAST(extract(epoch FROM window.start) AS BIGINT) * 1000 AS window_start,
+               CAST(extract(epoch FROM window.end) AS BIGINT) * 1000 AS window_end, approx_top_k_estimate(sketch, 10) AS answer, sketch
+        FROM (SELECT tumble(INTERVAL '10 seconds') AS window,
+                     approx_top_k_accumulate(concat('item ', CAST(counter % 7 * (counter % 5) AS TEXT)), 64) AS sketch
+              FROM numbers GROUP BY 1);"
+    );
+    let path = folder.path().join("live.sql");
+    fs::write(&path, sql).unwrap();
+    let mut run = support::running::Running::start(["run", &path.display().to_string(), "--serve", "127.0.0.1:0"]);
+    assert!(run.says("answering at "), "{}", run.said);
+    let line = run.said.lines().find_map(|line| line.strip_prefix("answering at "));
+    let url = line.unwrap().trim().to_owned();
+    // The page lists what has closed a window.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !ureq::get(format!("{url}/v1/pipelines"))
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_to_string()
+        .unwrap()
+        .contains("live.tops")
+    {
+        assert!(std::time::Instant::now() < until, "no window closes");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let axe = axe().map(|path| path.display().to_string());
+    match &axe {
+        Some(path) => check(&url, &["--open", "--axe", path]),
+        None => check(&url, &["--open"]),
+    }
+}
+
+#[test]
 fn the_page_asks_for_a_key_where_one_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.json").display().to_string();

@@ -77,7 +77,7 @@ export async function csv(pipeline, what, query) {
 
 /**
  * Server-sent events. `EventSource` cannot send a key, so the stream is read by hand; it comes back after a pause when the
- * line breaks, until `signal` ends it.
+ * line breaks, until `signal` ends it. `onTop` gets each answer and what it is: of a closed window ("top"), or of the open one.
  */
 export async function follow(pipeline, query, signal, onTop, onState) {
   let pause = 1000;
@@ -97,7 +97,8 @@ export async function follow(pipeline, query, signal, onTop, onState) {
           const lines = kept.slice(0, end).split("\n");
           kept = kept.slice(end + 2);
           const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
-          if (data.length && lines.some((line) => /^event: ?top$/.test(line))) onTop(JSON.parse(data.join("\n")));
+          const name = lines.map((line) => /^event: ?(top|open)$/.exec(line)?.[1]).find(Boolean);
+          if (data.length && name) onTop(JSON.parse(data.join("\n")), name);
         }
       }
     } catch (error) {

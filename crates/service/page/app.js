@@ -8,7 +8,7 @@ import { drawGroups } from "./groups.js";
 import { drawItem } from "./item.js";
 import { drawOther, drawRanking, walk } from "./ranking.js";
 import { columns } from "./series.js";
-import { common, read, write } from "./state.js";
+import { OPEN, common, read, write } from "./state.js";
 
 // A chart of more lines is a chart of none; the ranking has all of them.
 const LINES = 20;
@@ -39,6 +39,8 @@ const pipeline = () => all.find((one) => one.pipeline === state.pipeline);
 const setOf = () => pipeline()?.sets.find((one) => one.set === state.set);
 const zone = () => state.tz ?? "UTC";
 const finest = () => Math.min(...(setOf()?.windows.map((tier) => tier.width_seconds) ?? [pipeline()?.window_seconds ?? 60]));
+/** One window and no range: the newest, or the one that is still open. */
+const windowOnly = () => state.from === null && (state.last === null || state.last === OPEN);
 const kShown = () => state.k ?? Math.min(20, Math.max(10, pipeline()?.k ?? 10));
 
 function question(extra = {}) {
@@ -89,7 +91,8 @@ function settle() {
     // Windows of days are cut by the one who wrote the SQL; other zones would only cut through them.
     state.tz = finest() >= 86400 ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
   }
-  if (!one.ranges) Object.assign(state, { last: null, from: null, to: null });
+  if (state.last === OPEN && !one.open) state.last = null;
+  if (!one.ranges) Object.assign(state, { last: state.last === OPEN ? OPEN : null, from: null, to: null });
 }
 
 // ----------------------------------------------------------------------------------------------------------- the controls
@@ -118,14 +121,16 @@ function drawControls() {
   const width = finest();
   const kept = oldest();
   const presets = one?.ranges === false ? [] : PRESETS.filter((last, index) => format.seconds(last) >= 2 * width && (index === 0 || kept === null || format.seconds(PRESETS[index - 1]) < kept));
-  if (state.last && !presets.includes(state.last)) presets.push(state.last);
+  if (state.last && state.last !== OPEN && !presets.includes(state.last)) presets.push(state.last);
   const preset = (last) => {
     byId("custom").hidden = true;
-    go({ last, from: null, to: null });
+    // A window that grows is one to follow.
+    go({ last, from: null, to: null, live: state.live || last === OPEN });
   };
   const segment = (text, pressed, press, title) => h("button", { type: "button", "aria-pressed": String(pressed), onclick: press, title }, text);
   fill(
     byId("ranges"),
+    one?.open ? segment("Now", !custom && state.last === OPEN, () => preset(OPEN), "The window that is still open, as it grows") : null,
     segment("Newest", !custom && state.last === null, () => preset(null), "The newest closed window"),
     presets.map((last) => segment(NAMES[last] ?? last, !custom && state.last === last, () => preset(last), "Up to the newest closed window")),
     one?.ranges === false ? null : segment("From – to", custom || !byId("custom").hidden, openCustom),
@@ -252,15 +257,16 @@ async function refreshRanking(signal) {
   const name = state.pipeline;
   const k = kShown();
   const ranges = pipeline().ranges;
-  const beforeAsked = ranges ? optional(ask(name, "compare", question({ k, against: "previous" }), signal)) : Promise.resolve(null);
-  const windowOnly = state.last === null && state.from === null;
-  const seriesAsked = ranges && !windowOnly ? optional(ask(name, "series", question({ k: Math.min(k, LINES) }), signal)) : null;
+  const open = state.last === OPEN;
+  // Against a whole window, one that is not over would always fall behind.
+  const beforeAsked = ranges && !open ? optional(ask(name, "compare", question({ k, against: "previous" }), signal)) : Promise.resolve(null);
+  const seriesAsked = ranges && !windowOnly() ? optional(ask(name, "series", question({ k: Math.min(k, LINES) }), signal)) : null;
   const top = await ask(name, "top", question({ k }), signal);
   const order = top.items.map(format.itemName);
   const items = order.slice(0, LINES);
   shown = { view: "ranking", top, order, k };
   // A single window has no course of its own: it is shown at the end of what came before.
-  const around = windowOnly && ranges && items.length ? optional(ask(name, "series", aroundQuestion(top, items), signal)) : null;
+  const around = windowOnly() && ranges && items.length ? optional(ask(name, "series", aroundQuestion(top, items), signal)) : null;
   clearTimeout(ui.slow);
   redraw();
   const [before, series] = await Promise.all([beforeAsked, seriesAsked ?? around]);
@@ -274,7 +280,7 @@ async function refreshRanking(signal) {
 
 function aroundQuestion(top, items) {
   const width = (Date.parse(top.range.to) - Date.parse(top.range.from)) / 1000;
-  const query = question({ last: `${width * STEPS_AROUND}s`, from: null, to: null, step: `${width}s` });
+  const query = question({ last: `${width * STEPS_AROUND}s`, from: null, to: null, open: null, step: `${width}s` });
   for (const item of items) query.append("item", item);
   return query;
 }
@@ -288,8 +294,7 @@ async function refreshItem(signal) {
   const drawn = shown.series?.series.some((one) => format.itemName(one) === state.item);
   const wanted = question({ item: state.item });
   const step = shown.series ? { step: `${shown.series.step_seconds}s` } : {};
-  const windowOnly = state.last === null && state.from === null;
-  const course = windowOnly ? aroundQuestion(shown.top, [state.item]) : question({ item: state.item, ...step });
+  const course = windowOnly() ? aroundQuestion(shown.top, [state.item]) : question({ item: state.item, ...step });
   const [estimate, extra] = await Promise.all([
     listed || !pipeline().ranges ? null : optional(ask(state.pipeline, "estimate", wanted, signal)),
     drawn || !shown.series ? null : optional(ask(state.pipeline, "series", course, signal)),
@@ -300,7 +305,7 @@ async function refreshItem(signal) {
 }
 
 async function refreshCompare(signal) {
-  const answer = await ask(state.pipeline, "compare", question({ k: kShown(), against: state.against }), signal);
+  const answer = await ask(state.pipeline, "compare", question({ k: kShown(), against: state.against, open: null }), signal);
   shown = { view: "compare", compare: answer };
   clearTimeout(ui.slow);
   redraw();
@@ -310,7 +315,7 @@ async function refreshGroups(signal) {
   const one = pipeline();
   if (!setOf()?.dimensions.length) state.set = one.sets.find((set) => set.dimensions.length)?.set ?? state.set;
   drawControls();
-  const query = question({ top: 1, limit: 100, last: null, from: null, to: null });
+  const query = question({ top: 1, limit: 100, last: null, from: null, to: null, open: null });
   const answer = await ask(state.pipeline, "groups", query, signal);
   shown = { view: "groups", groups: answer, list: answer.groups, next: answer.next };
   clearTimeout(ui.slow);
@@ -319,7 +324,7 @@ async function refreshGroups(signal) {
 
 async function moreGroups() {
   try {
-    const query = question({ top: 1, limit: 100, cursor: shown.next, last: null, from: null, to: null });
+    const query = question({ top: 1, limit: 100, cursor: shown.next, last: null, from: null, to: null, open: null });
     const answer = await ask(state.pipeline, "groups", query, asked.signal);
     shown.list = [...shown.list, ...answer.groups];
     shown.next = answer.next;
@@ -397,8 +402,9 @@ function drawTop() {
   const { top, order } = shown;
   const where = format.group(state.where);
   const listed = top.items.length;
-  title(`Top ${listed < shown.k && listed ? listed : shown.k}${where ? `, ${where}` : ""}`, rangeText(top.range));
-  const what = top.kind === "sum" ? "in sum" : "in total";
+  const open = top.range.open === true;
+  title(`Top ${listed < shown.k && listed ? listed : shown.k}${where ? `, ${where}` : ""}`, `${rangeText(top.range)}${open ? ", still open" : ""}`);
+  const what = `${top.kind === "sum" ? "in sum" : "in total"}${open ? " so far" : ""}`;
   const certain = top.exact
     ? top.total !== null && "every count is exact"
     : top.certain_leaders > 0
@@ -409,6 +415,7 @@ function drawTop() {
   notices(top.total === null ? {} : top);
   if (top.total === null || listed === 0) {
     const text = top.total === null ? ["Nothing is known of this range.", "It lies before the oldest window that is kept, or a store is away."] : ["Nothing happened here.", "The windows of this range are closed and empty."];
+    if (open) text.splice(0, 2, "Nothing was counted here yet.", "The window is still open.");
     return fill(byId("view"), h("div", { class: "panel blank" }, h("h2", {}, text[0]), h("p", {}, text[1])));
   }
   rankingParts();
@@ -503,6 +510,7 @@ function skeleton() {
 function failed(error) {
   clearTimeout(ui.slow);
   if (error.status === 401) return askForKey(error);
+  if (error.type === "/problems/no-open-window" && pipeline()?.open) return waiting();
   const known = error instanceof Problem;
   const way =
     error.status === 404 && Array.isArray(error.allowed)
@@ -525,6 +533,15 @@ function failed(error) {
   );
   shown = {};
   if (!known) console.error(error);
+}
+
+/** The next window is open and empty: what comes into it is shown as it comes. */
+function waiting() {
+  fill(byId("notices"));
+  fill(byId("facts"));
+  title("Nothing yet", "still open");
+  fill(byId("view"), h("div", { class: "panel blank", role: "status" }, h("h2", {}, "Nothing was counted here yet."), h("p", {}, "The window that is open now is empty.")));
+  shown = {};
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -569,13 +586,19 @@ function startLive() {
     state.pipeline,
     new URLSearchParams(following.question),
     controller.signal,
-    (top) => {
-      if (shown.view !== "ranking" || controller.signal.aborted) return;
-      const before = new Map(shown.top.items.map((item) => [format.itemName(item), item.rank]));
-      if (newest !== null && newest !== top.range.to && top.range.complete !== false) shown.before = before;
-      newest = top.range.to;
-      Object.assign(shown, { top, order: top.items.map(format.itemName) });
-      redraw();
+    (top, what) => {
+      if (state.view !== "ranking" || controller.signal.aborted) return;
+      // Who looks at the open window is told of closed ones for the chart only.
+      if (state.last !== OPEN || what === "open") {
+        if (shown.view !== "ranking") shown = { view: "ranking", k: kShown(), series: null };
+        const before = new Map((shown.top?.items ?? []).map((item) => [format.itemName(item), item.rank]));
+        if (newest !== null && newest !== top.range.to && (what === "open" || top.range.complete !== false)) shown.before = before;
+        newest = top.range.to;
+        Object.assign(shown, { top, order: top.items.map(format.itemName) });
+        redraw();
+        if (what === "open") return;
+      }
+      if (shown.view !== "ranking") return;
       if (Date.now() - series > Math.max(5000, finest() * 250)) {
         series = Date.now();
         liveSeries(controller.signal);
@@ -598,8 +621,7 @@ function liveQuestion() {
 
 async function liveSeries(signal) {
   if (!pipeline().ranges) return;
-  const windowOnly = state.last === null && state.from === null;
-  const query = windowOnly ? aroundQuestion(shown.top, shown.order.slice(0, LINES)) : question({ k: Math.min(kShown(), LINES) });
+  const query = windowOnly() ? aroundQuestion(shown.top, shown.order.slice(0, LINES)) : question({ k: Math.min(kShown(), LINES) });
   const series = await optional(ask(state.pipeline, "series", query, signal));
   if (!series || signal.aborted || shown.view !== "ranking") return;
   shown.series = series;
@@ -622,10 +644,7 @@ function askForKey(problem) {
 }
 
 function theme() {
-  const dark = document.documentElement.dataset.theme
-    ? document.documentElement.dataset.theme === "dark"
-    : matchMedia("(prefers-color-scheme: dark)").matches;
-  const next = dark ? "light" : "dark";
+  const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
   document.documentElement.dataset.theme = next;
   try {
     localStorage.setItem("hitters.theme", next);
@@ -678,7 +697,7 @@ function listen() {
   byId("csv").addEventListener("click", async () => {
     const what = { ranking: "top", compare: "compare", groups: "groups" }[state.view];
     try {
-      const blob = await csv(state.pipeline, what, question({ ...(what === "groups" ? { last: null, from: null, to: null } : { k: kShown() }) }));
+      const blob = await csv(state.pipeline, what, question({ ...(what === "groups" ? { last: null, from: null, to: null } : { k: kShown() }), ...(what === "top" ? {} : { open: null }) }));
       const link = h("a", { href: URL.createObjectURL(blob), download: `${state.pipeline}-${what}.csv` });
       link.click();
       URL.revokeObjectURL(link.href);

@@ -5,6 +5,9 @@ const CHOICES = {
   chart: ["count", "total", "rank", "stack"],
 };
 
+/** The choice of the window that is still open, in place of a length of time. */
+export const OPEN = "open";
+
 /** Reads the query string of an address. */
 export function read(search) {
   const query = new URLSearchParams(search);
@@ -21,7 +24,8 @@ export function read(search) {
     pipeline: one("pipeline"),
     set: one("set"),
     where,
-    last: one("last"),
+    // The window that is still open is a choice among others: it stands where a length of time would.
+    last: query.get("open") === "true" ? OPEN : one("last"),
     from: one("from"),
     to: one("to"),
     tz: one("tz"),
@@ -39,7 +43,8 @@ export function common(state) {
   const query = new URLSearchParams();
   if (state.set) query.set("set", state.set);
   for (const [name, value] of Object.entries(state.where)) query.append("where", value === null ? name : `${name}=${value}`);
-  if (state.last) query.set("last", state.last);
+  if (state.last === OPEN) query.set("open", "true");
+  else if (state.last) query.set("last", state.last);
   if (state.from) query.set("from", state.from);
   if (state.to) query.set("to", state.to);
   if (state.tz) query.set("tz", state.tz);
