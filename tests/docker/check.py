@@ -32,6 +32,11 @@ METRICS = {
     *(f"arroyo_worker_{name}" for name in ("tx_bytes", "current_files", "table_size_keys")),
 }
 
+# What our own code exports stands there in quotes; a histogram has three names more.
+for source in ("crates/service/src/metrics.rs", "crates/hitters/src/beside.rs"):
+    names = re.findall(r'"((?:hitters|process)_\w+)"', (ROOT / source).read_text())
+    METRICS |= {name + suffix for name in names for suffix in ("", "_bucket", "_sum", "_count")}
+
 faults: list[str] = []
 checks = 0
 
@@ -230,8 +235,10 @@ def measures(compose: dict) -> None:
     if promtool is None:
         skipped("promtool is not here")
     else:
-        result = called([promtool, "check", "config", folder / "prometheus.yml"])
-        holds(result.returncode == 0, f"promtool: {result.stdout}{result.stderr}")
+        # The key of the service is a file that only the container has.
+        for command in (["config", "--syntax-only", folder / "prometheus.yml"], ["rules", folder / "alerts.yml"]):
+            result = called([promtool, "check", *command])
+            holds(result.returncode == 0, f"promtool: {result.stdout}{result.stderr}")
     config = yaml.safe_load((folder / "prometheus.yml").read_text())
     jobs = set()
     for job in config["scrape_configs"]:
@@ -264,7 +271,7 @@ def measures(compose: dict) -> None:
                 holds(target["datasource"]["uid"] in uids, f"{at}: there is no such data source")
                 asked.append((at, target["expr"]))
     for at, query in asked:
-        for metric in re.findall(r"\b(arroyo_\w+|up)\b", query):
+        for metric in re.findall(r"\b(arroyo_\w+|hitters_\w+|process_\w+|up)\b", query):
             holds(metric in METRICS, f"{at}: nobody exports {metric}")
         for job in re.findall(r'job="(\w+)"', query):
             holds(job in jobs, f"{at}: no job is called {job}")
