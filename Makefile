@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long test-plugins test-kills test-simulation test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints bench-state clean
+.PHONY: help run build install test test-long test-plugins test-kills test-simulation test-api test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints bench-state clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ test-kills: ## Kills a run under load 300 times, takes a broker away for 30 s, a
 
 test-simulation: ## Runs thousands of schedules of crashes and faults
 	SCHEDULES=3000 cargo test --release --locked --package hitters-dataflow --test schedules -- --nocapture
+
+test-api: ## Holds the query service to its OpenAPI document with thousands of requests (schemathesis)
+	@scripts/setup.sh test
+	HITTERS_TEST_API=1000 HITTERS_API_CHECK="$$(scripts/services.sh api)" cargo test --release --locked --package hitters --all-features --test api -- --nocapture
 
 test-arroyo: ## Runs the shipped pipelines on a real Arroyo (ARROYO_BIN or ARROYO_URL) and compares every row
 	@scripts/setup.sh test

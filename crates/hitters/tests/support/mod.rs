@@ -4,6 +4,7 @@
 pub mod numbers;
 pub mod outside;
 pub mod running;
+pub mod serving;
 pub mod state;
 pub mod world;
 
