@@ -86,25 +86,29 @@ pub enum Wanted {
 pub struct Parameters(BTreeMap<String, Vec<String>>);
 
 impl Parameters {
-    /// Of these pairs; empty values count as not given, except those of `where` and `item`.
+    /// Of these pairs.
     pub fn new(pairs: Vec<(String, String)>) -> Self {
         let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in pairs {
-            if !value.is_empty() || name == "where" || name == "item" {
-                all.entry(name).or_default().push(value);
-            }
+            all.entry(name).or_default().push(value);
         }
         Self(all)
     }
 
-    /// A parameter that may be given once.
+    /// A parameter that may be given once. An empty value is an error: it is mostly a variable of a dashboard that was not filled.
     pub fn one(&mut self, name: &str) -> Result<Option<String>, Problem> {
         let mut values = self.0.remove(name).unwrap_or_default();
         if values.len() > 1 {
             let detail = format!("{name} is given {} times; give it once", values.len());
             return Err(Problem::parameter(name, detail, json!(values)));
         }
-        Ok(values.pop())
+        match values.pop() {
+            Some(empty) if empty.is_empty() => {
+                let detail = format!("{name} is empty; give it a value, or leave it out");
+                Err(Problem::parameter(name, detail, json!({ "min_length": 1 })))
+            }
+            value => Ok(value),
+        }
     }
 
     /// A parameter that may be given several times.
@@ -329,6 +333,8 @@ mod tests {
             ("k:0", "k"),
             ("k:1001", "k"),
             ("k:ten", "k"),
+            ("k:", "k"),
+            ("tz:", "tz"),
             ("k:1&k:2", "k"),
             ("last:1h&from:2026-01-01", "last"),
             ("to:2026-01-01", "to"),
