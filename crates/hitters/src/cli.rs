@@ -34,7 +34,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a pipeline or a SQL file, until its input ends or you stop it.
-    Run(Run),
+    Run(Box<Run>),
     /// Run a pipeline on an Arroyo cluster: show what would change there, do it, and wait until the pipeline runs.
     Deploy(Deploy),
     /// Read a pipeline's log again as its next version, beside the one that runs, and switch readers over once it has
