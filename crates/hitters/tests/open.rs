@@ -10,9 +10,10 @@ use hitters_tests::services::Kafka;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use support::command;
 use support::serving::Serving;
+use support::{command, run as run_to_end};
 
 const SINK: &str = "
 CREATE TABLE tops (pipeline TEXT NOT NULL, version BIGINT NOT NULL, \"set\" TEXT NOT NULL, group_key TEXT NOT NULL,
@@ -182,12 +183,10 @@ fn an_open_window_over_partitions_and_workers_has_every_row_once() {
     }
     // Of a hop: the open ones that were seen are the closed ones, or fewer rows of them.
     assert!(!hops.is_empty());
-    // The file has another name until the run is over.
-    let file = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let file = file
-        .filter(|path| path.display().to_string().contains("out.ndjson.hops"))
-        .find(|path| path.is_file());
-    let text = fs::read_to_string(file.unwrap()).unwrap();
+    // Whatever else closes at that time is written before it ends.
+    service.running.signal("TERM");
+    service.running.end();
+    let text = written(folder.path(), "out.ndjson.hops");
     let mut compared = 0;
     for line in text.lines() {
         let row: Value = serde_json::from_str(line).unwrap();
@@ -205,4 +204,41 @@ fn an_open_window_over_partitions_and_workers_has_every_row_once() {
         }
     }
     assert!(compared > 0, "{hops:?}\n{text}");
+    // A run that nobody looked at has written the same, byte by byte.
+    let other = folder.path().join("other.ndjson").display().to_string();
+    let file = folder.path().join("live.toml").display().to_string();
+    let state = folder.path().join("other").display().to_string();
+    let (out, bounded) = (
+        format!("out={other}"),
+        ["--bounded", "--parallelism", "2", "--state", &state],
+    );
+    run_to_end(["run", &file, "--param", &out].iter().chain(&bounded)).well();
+    for name in ["", ".hops"] {
+        let (looked_at, undisturbed) = (
+            written(folder.path(), &format!("out.ndjson{name}")),
+            written(folder.path(), &format!("other.ndjson{name}")),
+        );
+        assert!(
+            looked_at == undisturbed && !looked_at.is_empty(),
+            "{looked_at}\n{undisturbed}"
+        );
+    }
+}
+
+/// What stands in a file of a sink. It has a name with more behind until its run is over.
+fn written(folder: &Path, name: &str) -> String {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let named = |path: &PathBuf| {
+        let rest = path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .strip_prefix(name)
+            .map(str::to_owned);
+        rest.is_some_and(|rest| !rest.starts_with(".hops"))
+    };
+    let mut files: Vec<PathBuf> = files.filter(|path| path.is_file()).filter(named).collect();
+    files.sort();
+    assert_eq!(files.len(), 1, "{files:?}");
+    fs::read_to_string(&files[0]).unwrap()
 }
