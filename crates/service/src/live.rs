@@ -168,3 +168,54 @@ fn full(full: Full) -> Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Gate;
+    use hitters_results::{Answers, EmbeddedStore, Row};
+    use hitters_sketch::{ItemKind, Measure, TopK};
+
+    fn row(minute: i64) -> Row {
+        let mut sketch = TopK::new(ItemKind::Text, Measure::Count, 8).unwrap();
+        sketch.update(b"a", 1);
+        Row {
+            pipeline: "shop".into(),
+            version: 1,
+            set: "*".into(),
+            group: "*".into(),
+            start: minute * 60_000,
+            end: (minute + 1) * 60_000,
+            answer: Some(sketch.answer(1).unwrap().into()),
+            sketch: Some(sketch.to_bytes()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_listener_gets_the_newest_window_and_nothing_waits_for_it() {
+        let store = EmbeddedStore::in_memory().unwrap();
+        store.write_now(&[row(0)]).unwrap();
+        let answers = Answers::new(vec![Arc::new(store.clone())]);
+        let app = Arc::new(App::new(answers, Gate::default(), 1 << 20));
+        let listener = Listener {
+            pipeline: "shop".into(),
+            closed: vec![("k".into(), "1".into())],
+            open: None,
+            authorization: None,
+            sent: None,
+            sent_open: String::new(),
+            first: true,
+            ready: VecDeque::new(),
+            _seat: app.listeners.take("x").unwrap(),
+            app,
+        };
+        let (_, listener) = listener.next().await.unwrap();
+        assert_eq!((listener.sent, listener.ready.len()), (Some(60_000), 0));
+        // Its connection takes nothing for a while, and windows close.
+        (1..100).for_each(|minute| store.write_now(&[row(minute)]).unwrap());
+        tokio::time::sleep(LOOK).await;
+        assert!(listener.ready.is_empty());
+        let (_, listener) = listener.next().await.unwrap();
+        assert_eq!((listener.sent, listener.ready.len()), (Some(100 * 60_000), 0));
+    }
+}
