@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the system has what a build (`run`) or the tests (`test`) need.
 #
-#     scripts/setup.sh run|test
+#     scripts/setup.sh run|test|bench
 #
 # Debian and Ubuntu packages are installed if they are missing and we may (as root or by sudo). Elsewhere it says what to
 # install. Rust is never installed, only checked: where it lives is yours to decide.
@@ -20,11 +20,18 @@ have cc && have c++ && have make || need build-essential
 have pkg-config || need pkg-config
 # librdkafka speaks TLS through OpenSSL.
 { have pkg-config && pkg-config --exists openssl; } || need libssl-dev
+if [ "$purpose" = bench ]; then
+    have redis-server || need redis-server
+    have redis-benchmark || need redis-tools
+    have wrk || need wrk
+fi
 if [ "$purpose" = test ]; then
     # RocksDB's bindings are made from its headers by libclang.
     find "${LIBCLANG_PATH:-/usr/lib}" /usr/lib /usr/lib64 /usr/local/lib /opt/homebrew/opt/llvm/lib /Library/Developer/CommandLineTools \
         \( -name 'libclang.so*' -o -name 'libclang-[0-9]*.so*' -o -name libclang.dylib \) 2>/dev/null | grep -q . || need libclang-dev
     have redis-server || need redis-server
+    # Asks the service by SQL.
+    have psql || need postgresql-client
     # `java` may be there and not run (macOS has such a stub).
     java -version >/dev/null 2>&1 || need default-jre-headless
     have python3 || need python3
@@ -43,8 +50,8 @@ fi
 if [ -n "$missing" ]; then
     if ! have apt-get; then
         say "please install what the Debian packages$missing hold:"
-        say "  Fedora:  sudo dnf install gcc gcc-c++ make pkgconf openssl-devel clang-devel redis java-latest-openjdk-headless maven python3"
-        say "  macOS:   xcode-select --install; brew install pkgconf openssl llvm redis openjdk maven"
+        say "  Fedora:  sudo dnf install gcc gcc-c++ make pkgconf openssl-devel clang-devel redis postgresql java-latest-openjdk-headless maven python3"
+        say "  macOS:   xcode-select --install; brew install pkgconf openssl llvm redis libpq openjdk maven"
         exit 1
     fi
     if [ "$(id -u)" = 0 ]; then

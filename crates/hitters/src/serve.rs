@@ -88,7 +88,7 @@ impl Serving {
             .build()
             .map_err(|error| Failure::Run(format!("cannot start the service: {error}")))?;
         let service = runtime.block_on(Service::bind(options)).map_err(|error| match error {
-            ServiceError::Open(_) | ServiceError::Origin(_) | ServiceError::Tokens(_) => {
+            ServiceError::Open(_) | ServiceError::Origin(_) | ServiceError::Tokens(_) | ServiceError::NoPostgres => {
                 Failure::Usage(error.to_string())
             }
             error => Failure::Run(error.to_string()),
@@ -96,6 +96,9 @@ impl Serving {
         if !quiet {
             // The address is printed also for port 0, where nobody else can know it.
             let _ = writeln!(stderr(), "answering at {}", service.url());
+            if let Some(address) = service.postgres_address() {
+                let _ = writeln!(stderr(), "answering SQL at postgresql://{address}/hitters");
+            }
         }
         let end = async move {
             while !ended.load(Relaxed) {

@@ -125,13 +125,6 @@ impl Asked {
         Err(problem.allowed(json!(["application/json", "text/csv"])))
     }
 
-    /// A page of something sorted by name: how many, and those behind which.
-    pub fn cursor(&mut self) -> Result<(usize, Option<String>), Problem> {
-        let limit = self.parameters.number("limit", 100, 1, 1000)?;
-        let cursor = self.parameters.one("cursor")?;
-        Ok((usize::try_from(limit).unwrap_or(100), cursor))
-    }
-
     /// A kept answer, or 304 if the reader has it.
     pub fn respond(&self, kept: &Kept, resolved: &Resolved, hit: bool, csv: bool) -> Result<Response, Problem> {
         let known = self.header(header::IF_NONE_MATCH);

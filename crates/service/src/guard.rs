@@ -7,7 +7,7 @@ use crate::times;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,9 +70,13 @@ fn limits(headers: &mut HeaderMap, limit: u32, remaining: u32, reset: Duration) 
     }
 }
 
-fn audit(app: &App, name: &str, uri: &Uri, status: StatusCode, begun: Instant) {
+/// Writes a line of the log, if one is wanted.
+pub fn audit(app: &App, name: &str, question: impl std::fmt::Display, status: StatusCode, begun: Instant) {
     if app.audit {
-        let line = format!("{}\n", line(now(), name, &uri.to_string(), status, begun.elapsed()));
+        let line = format!(
+            "{}\n",
+            line(now(), name, &question.to_string(), status, begun.elapsed())
+        );
         // Standard error has gone away: there is nobody to tell.
         let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
     }

@@ -140,7 +140,6 @@ async fn question(mut asked: Asked) -> Result<Response, Problem> {
 
 async fn groups(mut asked: Asked) -> Result<Response, Problem> {
     let csv = asked.wants_csv()?;
-    let (limit, after) = asked.cursor()?;
     let Asked {
         app,
         access,
@@ -148,6 +147,21 @@ async fn groups(mut asked: Asked) -> Result<Response, Problem> {
         parameters,
         ..
     } = &mut asked;
+    let page = groups_of(app, access, pipeline, parameters).await?;
+    respond(page.to_string().into(), csv)
+}
+
+/// A page of the groups of a set.
+///
+/// # Errors
+/// If there is no such set, or the key may not see these groups.
+pub async fn groups_of(
+    app: &App,
+    access: &Access,
+    pipeline: &str,
+    parameters: &mut Parameters,
+) -> Result<serde_json::Value, Problem> {
+    let (limit, after) = parameters.cursor()?;
     let (_, zone) = parameters.zone()?;
     let (filter, set) = (parameters.filter()?, parameters.one("set")?);
     let top = parameters.number("top", 1, 1, 100)?;
@@ -182,18 +196,21 @@ async fn groups(mut asked: Asked) -> Result<Response, Problem> {
     let body = listing::groups(&edge, &set, &found, top, &zone, next, &filter);
     let mut value = serde_json::to_value(&body).unwrap_or_default();
     value["freshness"] = serde_json::to_value(app.freshness(&edge, Some(&set), &zone)).unwrap_or_default();
-    respond(value.to_string().into(), csv)
+    Ok(value)
 }
 
 async fn pipelines(mut asked: Asked) -> Result<Response, Problem> {
     let csv = asked.wants_csv()?;
-    let (limit, after) = asked.cursor()?;
-    let Asked {
-        app,
-        access,
-        parameters,
-        ..
-    } = &mut asked;
+    let page = pipelines_of(&asked.app, &asked.access, &mut asked.parameters).await?;
+    respond(serde_json::to_vec(&page).unwrap_or_default().into(), csv)
+}
+
+/// A page of the pipelines that a key may see.
+///
+/// # Errors
+/// If no store can be asked.
+pub async fn pipelines_of(app: &App, access: &Access, parameters: &mut Parameters) -> Result<Pipelines, Problem> {
+    let (limit, after) = parameters.cursor()?;
     let (_, zone) = parameters.zone()?;
     parameters.end(&["limit", "cursor", "tz", "format"])?;
     let mut scopes = (*app.pipelines().await?).clone();
@@ -204,8 +221,7 @@ async fn pipelines(mut asked: Asked) -> Result<Response, Problem> {
     for scope in scopes {
         pipelines.push(describe(app, &scope.pipeline, &zone).await?);
     }
-    let body = serde_json::to_vec(&Pipelines { pipelines, next }).unwrap_or_default();
-    respond(body.into(), csv)
+    Ok(Pipelines { pipelines, next })
 }
 
 async fn pipeline(mut asked: Asked) -> Result<Response, Problem> {

@@ -4,6 +4,7 @@
 //!   answer it over the stores of `hitters-results`, `open` over the window that is still open; `types` is the JSON.
 //! * `app` keeps the newest state and answers, `http` has the paths, `live` the streams, `openapi` the document, `metrics` what
 //!   it counts.
+//! * `postgres` (a cargo feature) shows the answers as tables over the PostgreSQL wire protocol.
 //! * `gate` says who asks (`keys`, `tokens`), `access` what, `limit` and `listeners` how often; `tls` encrypts.
 //!
 //! [`Service`] is made from [`Options`], listens, and runs until it is told to end.
@@ -30,6 +31,8 @@ mod open;
 mod openapi;
 mod over_time;
 mod page;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod problem;
 mod question;
 mod resolved;

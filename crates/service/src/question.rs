@@ -140,6 +140,12 @@ impl Parameters {
         }
     }
 
+    /// A page of something sorted by name: how many, and those behind which.
+    pub fn cursor(&mut self) -> Result<(usize, Option<String>), Problem> {
+        let limit = self.number("limit", 100, 1, 1000)?;
+        Ok((usize::try_from(limit).unwrap_or(100), self.one("cursor")?))
+    }
+
     /// `item`, again and again.
     fn items(&mut self) -> Result<Vec<String>, Problem> {
         let mut items = self.many("item");

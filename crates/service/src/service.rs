@@ -38,6 +38,8 @@ pub struct Options {
     pub limit_per_second: u32,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// Where to speak the PostgreSQL wire protocol, with the same keys and limits. Needs the cargo feature `postgres`.
+    pub postgres: Option<SocketAddr>,
     /// Bytes of answers that are kept.
     pub cache_bytes: u64,
     /// Streams of live updates that may be open at once.
@@ -84,6 +86,9 @@ pub enum ServiceError {
     /// The certificate.
     #[error("TLS: {0}")]
     Tls(String),
+    /// This build speaks no PostgreSQL.
+    #[error("this build does not speak the PostgreSQL protocol: build it with --features postgres")]
+    NoPostgres,
     /// An origin that is none.
     #[error("'{0}' is no origin; write https://host or https://host:port")]
     Origin(String),
@@ -104,6 +109,7 @@ impl Options {
             cors: Vec::new(),
             limit_per_second: 100,
             timeout: Duration::from_secs(10),
+            postgres: None,
             cache_bytes: 64 << 20,
             listeners: 1000,
             listeners_per_key: 100,
@@ -120,6 +126,8 @@ pub struct Service {
     app: Arc<App>,
     tls: Option<rustls::ServerConfig>,
     address: SocketAddr,
+    #[cfg(feature = "postgres")]
+    postgres: Option<crate::postgres::Server>,
 }
 
 impl Service {
@@ -129,8 +137,16 @@ impl Service {
     /// If it would be open to other machines without keys, the address is taken, or a file is wrong.
     pub async fn bind(options: Options) -> Result<Self, ServiceError> {
         let closed = options.keys.is_some() || options.tokens.is_some();
-        if !closed && !options.listen.ip().is_loopback() {
-            return Err(ServiceError::Open(options.listen));
+        let addresses = [Some(options.listen), options.postgres];
+        let open = addresses
+            .into_iter()
+            .flatten()
+            .find(|address| !address.ip().is_loopback());
+        if let Some(open) = open.filter(|_| !closed) {
+            return Err(ServiceError::Open(open));
+        }
+        if cfg!(not(feature = "postgres")) && options.postgres.is_some() {
+            return Err(ServiceError::NoPostgres);
         }
         let keys = options.keys.as_deref().map(Keys::open).transpose()?;
         let tls = options.tls.as_ref().map(|tls| tls::config(&tls.certificate, &tls.key));
@@ -150,6 +166,14 @@ impl Service {
         app.engine = options.engine;
         app.listeners = Arc::new(Listeners::new(options.listeners, options.listeners_per_key));
         let app = Arc::new(app);
+        #[cfg(feature = "postgres")]
+        let postgres = match options.postgres {
+            Some(address) => {
+                let bound = crate::postgres::Server::bind(address, app.clone(), tls.clone()).await;
+                Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
+            }
+            None => None,
+        };
         let mut router = router(app.clone());
         if !options.cors.is_empty() {
             router = router.layer(cors(&options.cors)?);
@@ -166,12 +190,22 @@ impl Service {
             app,
             tls,
             address,
+            #[cfg(feature = "postgres")]
+            postgres,
         })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it speaks the PostgreSQL protocol.
+    pub fn postgres_address(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "postgres")]
+        return self.postgres.as_ref()?.address().ok();
+        #[cfg(not(feature = "postgres"))]
+        None
     }
 
     /// `http://127.0.0.1:8080`.
@@ -192,6 +226,8 @@ impl Service {
             app.end();
             drop(end);
         };
+        #[cfg(feature = "postgres")]
+        let _postgres = self.postgres.map(|server| EndOnDrop(tokio::spawn(server.run())));
         let graceful = async {
             let router = self.router;
             match self.tls {
@@ -217,6 +253,17 @@ impl Service {
             done = graceful => done.map_err(ServiceError::Ended),
             () = hurry => Ok(()),
         }
+    }
+}
+
+/// A task that ends with its owner.
+#[cfg(feature = "postgres")]
+struct EndOnDrop(tokio::task::JoinHandle<()>);
+
+#[cfg(feature = "postgres")]
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -33,7 +33,7 @@ pub fn free_port() -> u16 {
 }
 
 /// Makes `tls.key` and `tls.crt` in a folder: a certificate for 127.0.0.1 that nobody has signed.
-pub(crate) fn certificate(folder: &Path) {
+pub fn certificate(folder: &Path) {
     let mut openssl = Command::new("openssl");
     openssl.current_dir(folder);
     openssl.args([

@@ -1,0 +1,242 @@
+//! The answers by SQL: psycopg in text and binary, psql with its own questions to the catalog.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use hitters_results::{EmbeddedStore, Row, Store};
+use hitters_service::{Access, KeyFile, Options, Service, ServiceError, Tls};
+use hitters_sketch::{ItemKind, Measure, TopK};
+use hitters_tests::services::certificate;
+use serde_json::json;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+const MINUTE: i64 = 60_000;
+/// 2026-01-31T12:00:00Z.
+const NOON: i64 = 1_769_860_800_000;
+
+/// A service that runs.
+struct Running {
+    _runtime: tokio::runtime::Runtime,
+    url: String,
+    sql: SocketAddr,
+}
+
+impl Running {
+    fn start(change: impl FnOnce(&mut Options)) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut options = Options::new("127.0.0.1:0".parse().unwrap(), vec![embedded()]);
+        options.postgres = Some("127.0.0.1:0".parse().unwrap());
+        change(&mut options);
+        let service = runtime.block_on(Service::bind(options)).unwrap();
+        let (url, sql) = (service.url(), service.postgres_address().unwrap());
+        runtime.spawn(service.run(std::future::pending()));
+        Self {
+            _runtime: runtime,
+            url,
+            sql,
+        }
+    }
+
+    /// What psql says, and whether all went well. `password`: in the environment, as people do.
+    fn psql(&self, more: &str, password: &str, commands: &[&str]) -> (bool, String) {
+        let mut psql = Command::new("psql");
+        psql.env("PGPASSWORD", password)
+            .env("PSQLRC", "/dev/null")
+            .env("LC_ALL", "C.UTF-8");
+        psql.arg(format!(
+            "host=127.0.0.1 port={} user=me dbname=hitters connect_timeout=10 {more}",
+            self.sql.port()
+        ));
+        psql.args([
+            "-X",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-v",
+            "VERBOSITY=verbose",
+            "-P",
+            "pager=off",
+        ]);
+        commands.iter().for_each(|command| drop(psql.args(["-c", command])));
+        let done = psql.output().expect("psql is there; `make test` installs it");
+        let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        (done.status.success(), text)
+    }
+}
+
+/// Three minutes: in `region=eu` a leads b, then b overtakes; the second minute is empty. And another pipeline.
+fn rows() -> Vec<Row> {
+    let first: &[(&str, u64)] = &[("a", 10), ("b", 2)];
+    let (us, last): (&[(&str, u64)], &[(&str, u64)]) = (&[("c", 4)], &[("a", 3), ("b", 9)]);
+    let counts = [
+        ("shop", 0, "region", "region=eu", first),
+        ("shop", 0, "region", "region=us", us),
+        ("shop", 2, "region", "region=eu", last),
+        ("shop", 0, "category,region", "category=shoes|region=eu", first),
+        ("shop", 0, "category,region", "category=hats|region=us", us),
+        ("shop", 2, "category,region", "category=shoes|region=eu", last),
+        ("shop", 0, "*", "*", &[("a", 10), ("b", 2), ("c", 4)]),
+        ("shop", 2, "*", "*", last),
+        ("cdn", 2, "*", "*", us),
+    ];
+    let row = |(pipeline, minute, set, group, items): (&str, i64, &str, &str, &[(&str, u64)])| {
+        let mut sketch = TopK::new(ItemKind::Text, Measure::Count, 100).unwrap();
+        let add = |(item, count): &(&str, u64)| sketch.update(item.as_bytes(), *count);
+        items.iter().for_each(add);
+        Row {
+            pipeline: pipeline.into(),
+            version: 1,
+            set: set.into(),
+            group: group.into(),
+            start: NOON + minute * MINUTE,
+            end: NOON + (minute + 1) * MINUTE,
+            answer: Some(sketch.answer(5).unwrap().into()),
+            sketch: Some(sketch.to_bytes()),
+        }
+    };
+    counts.into_iter().map(row).collect()
+}
+
+fn embedded() -> Arc<dyn Store> {
+    let store = EmbeddedStore::in_memory().unwrap();
+    store.write_now(&rows()).unwrap();
+    Arc::new(store)
+}
+
+fn access(name: &str, pipeline: &str, region: Option<&str>, limit_per_second: Option<u32>) -> Access {
+    Access {
+        name: name.into(),
+        pipelines: vec![pipeline.into()],
+        groups: region
+            .map(|region| ("region".to_owned(), vec![region.to_owned()]))
+            .into_iter()
+            .collect(),
+        limit_per_second,
+    }
+}
+
+/// The environment that scripts/services.sh makes.
+fn python() -> PathBuf {
+    let cache = || {
+        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+        Some(home.join("hitters"))
+    };
+    let in_cache = || {
+        Some(
+            std::env::var_os("HITTERS_CACHE")
+                .map(PathBuf::from)
+                .or_else(cache)?
+                .join("postgres-check"),
+        )
+    };
+    let given = std::env::var_os("HITTERS_POSTGRES_CHECK").map(PathBuf::from);
+    let python = given.or_else(in_cache).unwrap_or_default().join("bin/python3");
+    assert!(
+        python.exists(),
+        "there is no {}: run the tests by `make test`, or scripts/services.sh postgres",
+        python.display()
+    );
+    python
+}
+
+#[test]
+fn a_driver_finds_by_sql_what_rest_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let file = KeyFile::new(&path);
+    let unlimited = Some(1_000_000);
+    let keys = json!({
+        "all": file.add(access("all", "*", None, unlimited), None).unwrap(),
+        "eu": file.add(access("eu", "shop", Some("eu"), unlimited), None).unwrap(),
+        "foreign": file.add(access("foreign", "cdn", None, unlimited), None).unwrap(),
+        "slow": file.add(access("slow", "*", None, Some(1)), None).unwrap(),
+        "revoked": file.add(access("revoked", "*", None, unlimited), None).unwrap(),
+        "expired": file.add(access("expired", "*", None, None), Some(1)).unwrap(),
+    });
+    let service = Running::start(|options| options.keys = Some(path.clone()));
+    let config = json!({ "url": service.url, "port": service.sql.port(), "keys": keys, "ca": null });
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/postgres/check.py");
+    let mut python = Command::new(python());
+    python.arg(script).arg(config.to_string());
+    python.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = python.spawn().unwrap();
+    let mut answers = running.stdin.take().unwrap();
+    for line in BufReader::new(running.stdout.take().unwrap()).lines() {
+        assert_eq!(line.unwrap(), "revoke");
+        assert_eq!(file.revoke("revoked").unwrap(), 1);
+        answers.write_all(b"revoked\n").unwrap();
+    }
+    assert!(running.wait().unwrap().success());
+}
+
+#[test]
+fn psql_finds_its_way() {
+    let service = Running::start(|_| {});
+    let (good, said) = service.psql("", "", &["\\dt", "\\d shop", "\\d", "\\l", "\\dn", "\\conninfo"]);
+    assert!(good, "{said}");
+    for found in [
+        "public | pipelines",
+        "public | shop",
+        "window_end",
+        "| bigint",
+        "timestamp with time zone",
+        "hitters",
+    ] {
+        assert!(said.contains(found), "{found}: {said}");
+    }
+    let query = "SELECT rank, item, count, window_end FROM top_k('shop', '3m') WHERE region = 'eu'";
+    let (good, said) = service.psql("", "", &["\\pset format unaligned", "\\pset tuples_only on", query]);
+    assert!(good, "{said}");
+    assert!(said.contains("1|a|13|2026-01-31 12:03:00"), "{said}");
+    let (good, said) = service.psql("", "", &["SELECT * FROM top_k('shop', k => 5000)"]);
+    assert!(
+        !good && said.contains("22023") && said.contains("HINT:") && said.contains("max 1000"),
+        "{said}"
+    );
+}
+
+#[test]
+fn keys_and_data_go_encrypted() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path());
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let keys = folder.path().join("keys.json");
+    let password = KeyFile::new(&keys).add(access("a", "*", None, None), None).unwrap();
+    let root = certificate.display().to_string();
+    let service = Running::start(|options| {
+        options.keys = Some(keys);
+        options.tls = Some(Tls { certificate, key });
+    });
+    let more = format!("sslmode=verify-full sslrootcert={root}");
+    let query = [
+        "\\pset tuples_only on",
+        "SELECT item FROM top_k('shop', k => 1)",
+        "\\conninfo",
+    ];
+    let (good, said) = service.psql(&more, &password, &query);
+    assert!(
+        good && said.contains(" b\n") && said.contains("SSL connection"),
+        "{said}"
+    );
+    let (good, said) = service.psql(&more, "hk_wrong", &query);
+    assert!(!good && said.contains("no API key"), "{said}");
+}
+
+#[test]
+fn without_keys_it_listens_on_the_loopback_only() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut options = Options::new("127.0.0.1:0".parse().unwrap(), vec![embedded()]);
+    options.postgres = Some("0.0.0.0:0".parse().unwrap());
+    let bound = runtime.block_on(Service::bind(options));
+    assert!(matches!(bound, Err(ServiceError::Open(address)) if address.ip().is_unspecified()));
+}
