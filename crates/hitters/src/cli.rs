@@ -66,6 +66,8 @@ pub enum Command {
     Serve(Serve),
     /// Ask a running service for the top K, the count of an item, or what is above a share.
     Query(Query),
+    /// Watch the ranking of a pipeline in the terminal, as a running service sees it.
+    Top(crate::top::Top),
     /// Make, list and revoke the keys of a service.
     #[command(subcommand)]
     Keys(Keys),
@@ -106,6 +108,10 @@ pub struct Listen {
     pub audit: Option<bool>,
     #[command(flatten)]
     pub jwt: JwtFlags,
+    /// Show the answers as tables over the PostgreSQL wire protocol, too, to Grafana, Metabase, Superset, psql; the password is
+    /// an API key.
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:5433")]
+    pub postgres: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -158,15 +164,14 @@ pub struct Query {
     /// All items above this share of the total, as 0.01.
     #[arg(long, value_name = "SHARE")]
     pub phi: Option<f64>,
-    /// Where the service listens. [default: $HITTERS_URL, or http://127.0.0.1:8080]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-    /// The API key. [default: $HITTERS_KEY, which other users of the machine cannot see]
-    #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
+    #[command(flatten)]
+    pub service: crate::client::Service,
     /// Print the answer as JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     pub json: bool,
+    /// Print the rows of the answer as CSV.
+    #[arg(long)]
+    pub csv: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -658,7 +663,7 @@ fn start(text: &str) -> Result<i64, String> {
     }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub fn time(text: &str) -> Result<Duration, String> {
     hitters_pipeline::parse_duration(text).map_err(str::to_owned)
 }
 

@@ -8,6 +8,7 @@
 mod answers;
 mod beside;
 mod cli;
+mod client;
 mod cluster;
 mod control;
 mod csv;
@@ -32,6 +33,7 @@ mod show;
 mod spill;
 mod state;
 mod tap;
+mod top;
 mod topics;
 mod udf;
 mod wall_clock;
@@ -72,6 +74,7 @@ fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
         Command::Generate(arguments) => generate::run(arguments, cli.quiet),
         Command::Serve(arguments) => serve::run(arguments, cli.quiet, files),
         Command::Query(arguments) => query::run(arguments),
+        Command::Top(arguments) => top::run(arguments),
         Command::Keys(arguments) => keys::run(arguments),
         Command::Sketch(Sketch::Inspect(arguments)) => inspect::run(arguments),
         Command::Udf(Udf::Bundle(arguments)) => udf::bundle(arguments, cli.quiet),

@@ -1,17 +1,21 @@
 //! `hitters query`: asks a running service, by the API that everybody has.
 
 use crate::cli::Query;
+use crate::client::{Client, Question, number, segment};
 use crate::failure::Failure;
 use crate::show::thousands;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
 use std::io::{Write, stderr, stdout};
-use std::time::Duration;
 
 /// Runs the command.
 pub fn run(arguments: &Query) -> Result<(), Failure> {
-    let (path, pairs) = question(arguments);
-    let answer = ask(arguments, &path, &pairs)?;
+    let (client, question) = (Client::new(&arguments.service), question(arguments));
+    if arguments.csv {
+        write!(stdout(), "{}", client.ask_csv(&question)?)?;
+        return Ok(());
+    }
+    let answer = client.ask(&question)?;
     if arguments.json {
         writeln!(stdout(), "{answer}")?;
         return Ok(());
@@ -19,6 +23,11 @@ pub fn run(arguments: &Query) -> Result<(), Failure> {
     if arguments.pipeline.is_none() {
         return pipelines(&answer);
     }
+    print(&answer)
+}
+
+/// Prints the table of an answer, and on standard error what it is about.
+pub fn print(answer: &Value) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     let (header, rows) = match answer["estimates"].as_array() {
@@ -57,7 +66,7 @@ pub fn run(arguments: &Query) -> Result<(), Failure> {
         }
     }
     writeln!(stdout(), "{table}")?;
-    writeln!(stderr(), "{}", about(&answer))?;
+    writeln!(stderr(), "{}", about(answer))?;
     Ok(())
 }
 
@@ -113,15 +122,11 @@ fn pipelines(answer: &Value) -> Result<(), Failure> {
 }
 
 fn count(value: &Value) -> String {
-    match value {
-        Value::Number(number) => thousands(number.as_u64().unwrap_or_default().into()),
-        Value::String(text) => text.parse().map_or_else(|_| text.clone(), thousands),
-        _ => "unknown".into(),
-    }
+    number(value).map_or_else(|| "unknown".into(), thousands)
 }
 
 /// The path and the parameters.
-fn question(arguments: &Query) -> (String, Vec<(&'static str, String)>) {
+fn question(arguments: &Query) -> Question {
     let Some(pipeline) = &arguments.pipeline else {
         return ("/v1/pipelines".into(), Vec::new());
     };
@@ -153,42 +158,5 @@ fn question(arguments: &Query) -> (String, Vec<(&'static str, String)>) {
             .into_iter()
             .filter_map(|(name, value)| Some((name, value.clone()?))),
     );
-    (format!("/v1/pipelines/{pipeline}/{what}"), pairs)
-}
-
-fn ask(arguments: &Query, path: &str, pairs: &[(&'static str, String)]) -> Result<Value, Failure> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let url = arguments.url.clone().or_else(|| variable("HITTERS_URL"));
-    let url = url.unwrap_or_else(|| "http://127.0.0.1:8080".into());
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(30)))
-        .build()
-        .into();
-    let mut request = agent.get(format!("{}{path}", url.trim_end_matches('/')));
-    request = request.query_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str())));
-    if let Some(key) = arguments.key.clone().or_else(|| variable("HITTERS_KEY")) {
-        request = request.header("Authorization", format!("Bearer {key}"));
-    }
-    let asked = request.call();
-    let mut response = asked.map_err(|error| {
-        Failure::Run(format!(
-            "no service answers at {url}: {error}; start one with `hitters serve` or `hitters run --serve`"
-        ))
-    })?;
-    let status = response.status().as_u16();
-    let body = response.body_mut().read_to_string();
-    let body = body.map_err(|error| Failure::Run(format!("the answer of {url} broke off: {error}")))?;
-    let value: Value = serde_json::from_str(&body)
-        .map_err(|_| Failure::Run(format!("{url} is no service of Hitters: status {status}")))?;
-    if status == 200 {
-        return Ok(value);
-    }
-    let detail = value["detail"].as_str().unwrap_or("it does not say why").to_owned();
-    // What can be mended on the command line is a fault of the command line.
-    Err(if status < 500 {
-        Failure::Usage(detail)
-    } else {
-        Failure::Run(detail)
-    })
+    (format!("/v1/pipelines/{}/{what}", segment(pipeline)), pairs)
 }
