@@ -76,6 +76,13 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Resident memory now.
+    pub fn resident(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
+        let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> Ended {
         while self.runs() {
