@@ -6,11 +6,11 @@
 //! starts takes the next number with a manifest of their own: that number is their *attempt*, and a run of an earlier
 //! attempt, should it still live, finds the number of its next checkpoint taken, and ends.
 //!
-//! Version 1, the fields of the line (times in nanoseconds since the epoch, `i64::MIN` and `i64::MAX` for none and all):
+//! The fields of the line (times in nanoseconds since the epoch, `i64::MIN` and `i64::MAX` for none and all):
 //!
 //! | field | value |
 //! |---|---|
-//! | `format` | 1 |
+//! | `format` | 1; 2 if a closed pane is more than one entry |
 //! | `number`, `attempt` | of the checkpoint; of the run that wrote it. Equal: a manifest by which a run took the place over, with what it found |
 //! | `writer` | name and version of the program, for people |
 //! | `partitions[]` | `table`, `log` (what positions are in), `partition`, `next` (position, or null), `watermark`, `latest` |
@@ -19,8 +19,15 @@
 //! | `sinks[]` | `table`, `ordinal`, `number` (of the checkpoint of its rows), `object`: what the sink gave, in a format of its own |
 //! | `counts` | `records`, `bytes`, `bad`, `late`, `late_idle`, `windows`, `rows_out` since the state began |
 //!
-//! Names: `state/<number>-<attempt>-<try>-<place>`, `sinks/<number>-<attempt>-<try>-<place>`, `panes/<node>/<pane>/<attempt>`. A later
-//! version reads this one: `tests/fixtures/checkpoint-v1` is a checkpoint of it, and `crates/hitters/tests/checkpoint_v1.rs` goes on from it.
+//! Names: `state/<number>-<attempt>-<try>-<place>`, `sinks/<number>-<attempt>-<try>-<place>`, `panes/<node>/<pane>/<attempt>`.
+//!
+//! Version 2 has the same fields. A closed pane of a hop may be several entries, each with other groups and all with the pane's tag,
+//! in one object or in several, the further ones under `panes/<node>/<pane>/<attempt>-<part>`: that of a pane that went to disk,
+//! which is stored a block at a time and never was in memory as a whole. Open panes and what waits for a sink have been several
+//! entries in version 1 already.
+//!
+//! A later version reads all earlier ones: `tests/fixtures/checkpoint-v1` and `checkpoint-v2` are checkpoints of them, and
+//! `crates/hitters/tests/checkpoint_formats.rs` goes on from them.
 
 use crate::Error;
 use crate::metrics::Counts;
