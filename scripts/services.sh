@@ -3,6 +3,7 @@
 #
 #     export HITTERS_KAFKA_LIB="$(scripts/services.sh kafka)"    # Apache Kafka 4.3.1, 44 MB of jars (also without an argument)
 #     export HITTERS_HDFS_LIB="$(scripts/services.sh hdfs)"      # Apache Hadoop 3.5.0, 104 MB of jars
+#     export HITTERS_CASSANDRA_LIB="$(scripts/services.sh cassandra)" # Apache Cassandra 5.0.8, 67 MB of jars
 #     export HITTERS_MOTO="$(scripts/services.sh s3)"            # moto 5.2.5, 140 MB of Python packages
 #     export HITTERS_DOCKER_CHECK="$(scripts/services.sh docker)" # what reads and lints docker/, 40 MB of Python packages
 #     export HITTERS_API_CHECK="$(scripts/services.sh api)"      # schemathesis 4.32.5, 90 MB of Python packages
@@ -70,13 +71,14 @@ python() {
 case ${1:-kafka} in
 kafka) jars kafka "Apache Kafka 4.3.1" "${HITTERS_KAFKA_LIB:-$cache/kafka-4.3.1}" ;;
 hdfs) jars hdfs "Apache Hadoop 3.5.0" "${HITTERS_HDFS_LIB:-$cache/hdfs-3.5.0}" ;;
+cassandra) jars cassandra "Apache Cassandra 5.0.8" "${HITTERS_CASSANDRA_LIB:-$cache/cassandra-5.0.8}" ;;
 s3) python s3 "moto 5.2.5" "${HITTERS_MOTO:-$cache/moto-5.2.5}" ;;
 page) python page "rules of accessibility" "${HITTERS_PAGE_CHECK:-$cache/page-check}" ;;
 api) python api "schemathesis 4.32.5" "${HITTERS_API_CHECK:-$cache/api-check}" ;;
 postgres) python postgres "a driver of PostgreSQL" "${HITTERS_POSTGRES_CHECK:-$cache/postgres-check}" ;;
 docker) python docker "a YAML reader and a linter" "${HITTERS_DOCKER_CHECK:-$cache/docker-check}" ;;
 *)
-    say "there is no service '$1': kafka, hdfs, s3, docker, page, api, postgres"
+    say "there is no service '$1': kafka, hdfs, cassandra, s3, docker, page, api, postgres"
     exit 2
     ;;
 esac

@@ -13,12 +13,13 @@ step "Setup"
 scripts/setup.sh test
 HITTERS_KAFKA_LIB=$(scripts/services.sh kafka)
 HITTERS_HDFS_LIB=$(scripts/services.sh hdfs)
+HITTERS_CASSANDRA_LIB=$(scripts/services.sh cassandra)
 HITTERS_MOTO=$(scripts/services.sh s3)
 HITTERS_DOCKER_CHECK=$(scripts/services.sh docker)
 HITTERS_PAGE_CHECK=$(scripts/services.sh page)
 HITTERS_API_CHECK=$(scripts/services.sh api)
 HITTERS_POSTGRES_CHECK=$(scripts/services.sh postgres)
-export HITTERS_KAFKA_LIB HITTERS_HDFS_LIB HITTERS_MOTO HITTERS_DOCKER_CHECK HITTERS_PAGE_CHECK HITTERS_API_CHECK HITTERS_POSTGRES_CHECK
+export HITTERS_KAFKA_LIB HITTERS_HDFS_LIB HITTERS_CASSANDRA_LIB HITTERS_MOTO HITTERS_DOCKER_CHECK HITTERS_PAGE_CHECK HITTERS_API_CHECK HITTERS_POSTGRES_CHECK
 
 at="format"
 step "Format"

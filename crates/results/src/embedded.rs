@@ -427,4 +427,18 @@ impl Archive for EmbeddedStore {
         let rows = rows.to_vec();
         self.blocking(move |database| write(database, &rows)).await
     }
+
+    async fn forget(&self, scope: &Scope, set: &str, width: i64) -> Result<(), StoreError> {
+        let tier = Key::of(scope).text(set).time(width);
+        self.blocking(move |database| {
+            let transaction = database.begin_write().map_err(away)?;
+            {
+                let mut windows = transaction.open_table(WINDOWS).map_err(away)?;
+                let gone = windows.retain_in(tier.0.as_slice()..tier.end().as_slice(), |_, ()| false);
+                gone.map_err(away)?;
+            }
+            transaction.commit().map_err(away)
+        })
+        .await
+    }
 }

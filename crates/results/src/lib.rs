@@ -8,12 +8,14 @@
 //!   file, `CassandraStore` (feature `cassandra`) keeps history.
 //! * [`Answers`]: questions over several stores at once. It finds the fewest windows that make a range ([`cover`]) and merges
 //!   their sketches, so that bounds stay proven.
-//! * [`roll_up`]: minutes to hours, hours to days.
+//! * [`RollUp`]: minutes to hours, hours to days. [`size`]: what they weigh.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answer;
 mod ask;
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 pub mod cover;
 mod embedded;
 pub mod group;
@@ -21,14 +23,17 @@ mod redis;
 mod retention;
 mod roll_up;
 mod row;
+pub mod size;
 mod store;
 
 pub use answer::{Answer, Bounds, Item, Unreadable, count};
 pub use ask::{Answers, AskError, Asked, Edge, Merged, Newest, Source};
+#[cfg(feature = "cassandra")]
+pub use cassandra::CassandraStore;
 pub use embedded::EmbeddedStore;
 pub use group::Filter;
 pub use redis::RedisStore;
 pub use retention::retention;
-pub use roll_up::{RollUp, roll_up};
+pub use roll_up::RollUp;
 pub use row::{Pane, Row};
 pub use store::{Archive, Scope, Span, Store, StoreError, Tier};

@@ -78,6 +78,16 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: Unreadable,
     },
+    /// A newer writer has taken over.
+    #[error("{what} has to end: {by} writes to {store} now; let one of them run at a time")]
+    Fenced {
+        /// Name of the store.
+        store: &'static str,
+        /// Who has to end.
+        what: String,
+        /// Who has taken over.
+        by: String,
+    },
 }
 
 /// A store of answers.
@@ -131,4 +141,11 @@ pub trait Archive: Store {
     /// # Errors
     /// If the store is away, or another writer has taken over.
     async fn write(&self, rows: &[Row]) -> Result<(), StoreError>;
+
+    /// What was known of the windows of a set and width is not known any more: there is a hole between them and those that are
+    /// written next.
+    ///
+    /// # Errors
+    /// If the store is away.
+    async fn forget(&self, scope: &Scope, set: &str, width: i64) -> Result<(), StoreError>;
 }

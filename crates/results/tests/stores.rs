@@ -1,10 +1,14 @@
 //! The stores give equal answers, and these hold the exact counts.
+#![cfg(feature = "cassandra")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use base64::Engine;
-use hitters_results::{Answers, Archive, Edge, EmbeddedStore, Filter, Merged, RedisStore, RollUp, Row, Store, cover};
+use hitters_results::cassandra::{Address, Writer};
+use hitters_results::{
+    Answers, Archive, CassandraStore, Edge, EmbeddedStore, Filter, Merged, RedisStore, RollUp, Row, Store, cover,
+};
 use hitters_sketch::{ItemKind, Measure, TopK};
-use hitters_tests::services::Redis;
+use hitters_tests::services::{Cassandra, Redis};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -167,15 +171,21 @@ async fn stores_give_equal_answers_that_hold_the_exact_counts() {
     to_redis(&quoted.url(), &rows, true);
     let folder = tempfile::tempdir().unwrap();
     let embedded = EmbeddedStore::open(&folder.path().join("answers.redb")).unwrap();
+    let node = Cassandra::start();
+    let cassandra = CassandraStore::new(Address::parse(&node.url("answers")).unwrap());
+    cassandra.create("1").await.unwrap();
+    let history = Writer::new(cassandra.clone(), false);
     // Twice and in pieces: rows replace themselves.
     for chunk in rows.chunks(7).chain(rows.chunks(50)) {
         embedded.write(chunk).await.unwrap();
+        history.write(chunk).await.unwrap();
     }
     let one = |store: Arc<dyn Store>| Answers::new(vec![store]);
     let stores = [
         one(Arc::new(embedded.clone())),
         one(Arc::new(RedisStore::new(&nested.url()).unwrap())),
         one(Arc::new(RedisStore::new(&quoted.url()).unwrap())),
+        one(Arc::new(cassandra)),
     ];
     let mut edges = Vec::new();
     for store in &stores {

@@ -8,12 +8,14 @@
 )]
 
 mod arroyo;
+mod cassandra;
 mod hdfs;
 mod kafka;
 mod redis;
 mod s3;
 
 pub use arroyo::Arroyo;
+pub use cassandra::Cassandra;
 pub use hdfs::Hdfs;
 pub use kafka::{Cluster, Kafka};
 pub use redis::Redis;
