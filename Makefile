@@ -44,8 +44,8 @@ test-plugins: ## Compiles every function for Arroyo and compares its answers wit
 
 test-kills: ## Kills a run under load 300 times, takes a broker away for 30 s, and compares every row
 	@scripts/setup.sh test
-	HITTERS_TEST_KILLS=200 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test recovery -- --nocapture --test-threads 1
-	HITTERS_TEST_OUTAGE=30 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --package hitters --test faults broker
+	HITTERS_TEST_KILLS=200 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --workspace --all-features --test recovery -- --nocapture --test-threads 1
+	HITTERS_TEST_OUTAGE=30 HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo test --release --locked --workspace --all-features --test faults broker
 
 test-simulation: ## Runs thousands of schedules of crashes and faults
 	SCHEDULES=3000 cargo test --release --locked --package hitters-dataflow --test schedules -- --nocapture
@@ -87,11 +87,11 @@ bench-groups: ## Measures the memory of 100,000 groups, and what a memory limit 
 
 bench-checkpoints: ## Measures what checkpoints cost, and how soon a killed run is back
 	@scripts/setup.sh test
-	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --package hitters --bench checkpoints
+	HITTERS_KAFKA_LIB="$$(scripts/services.sh)" cargo bench --locked --workspace --all-features --bench checkpoints
 
 bench-state: ## Measures state beyond memory: a week of hourly panes over 100,000 groups within 512 MB
 	@scripts/setup.sh test
-	cargo bench --locked --package hitters --features rocksdb --bench state
+	cargo bench --locked --workspace --all-features --bench state
 
 bench-service: ## Measures kept answers beside redis-benchmark GETs of the same bytes, and memory (HITTERS_BENCH_SOAK=3600)
 	@scripts/setup.sh bench

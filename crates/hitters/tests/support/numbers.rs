@@ -3,6 +3,7 @@
 use super::{command, run};
 use serde_json::Value;
 use std::fs::{self, File};
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -15,6 +16,30 @@ SELECT CAST(to_unixtime(window.start) AS BIGINT) AS second, part, n FROM (
 
 /// Second, part, n.
 pub type Row = [i64; 3];
+
+/// A run that is killed with its owner: a test that fails leaves none behind.
+pub struct Started(Child);
+
+impl Deref for Started {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Started {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 pub struct Numbers {
     pub folder: tempfile::TempDir,
@@ -41,12 +66,12 @@ impl Numbers {
     }
 
     /// Starts it, with its rows in a file and what it says in another.
-    pub fn start(&self, rows: &str) -> Child {
+    pub fn start(&self, rows: &str) -> Started {
         let mut command = command(["run", &self.file()]);
         command.envs(self.environment.iter().cloned());
         command.stdout(File::create(self.path(rows)).unwrap());
         command.stderr(File::create(self.path(&format!("{rows}.log"))).unwrap());
-        command.spawn().unwrap()
+        Started(command.spawn().unwrap())
     }
 
     /// What the run with these rows said.

@@ -32,6 +32,11 @@ impl Over {
         self.status.signal() == Some(9)
     }
 
+    /// Whether an order to stop came before it watched for signals, and so just ended it.
+    pub fn was_too_young_to_stop(&self) -> bool {
+        self.status.signal() == Some(15)
+    }
+
     /// Fails unless it ended with this code.
     #[track_caller]
     pub fn code(self, code: i32) -> String {
