@@ -5,7 +5,11 @@
 //! about 100 MB) while a paced generator goes on: how long checkpoints held rows up, and, after a kill, the time from the start
 //! of the process to the first new row in Redis.
 //!
-//! HITTERS_BENCH_EVENTS (10,000,000) and HITTERS_BENCH_ROUNDS (3) ask for other numbers.
+//! All of it twice: with state in memory, and with RocksDB and a memory limit (HITTERS_BENCH_LIMIT, 67108864) that most of the
+//! state goes to disk for; three times as many groups are about 100 MB there.
+//!
+//! HITTERS_BENCH_EVENTS (10,000,000) and HITTERS_BENCH_ROUNDS (3) ask for other numbers, HITTERS_BENCH_BACKEND (memory or rocksdb)
+//! for one of the two.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod measure;
@@ -24,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const PARTITIONS: u32 = 8;
+const ROCKSDB: &str = "rocksdb";
 const LONGEST: Duration = Duration::from_secs(300);
 
 const EVENTS: &str = "CREATE TABLE events (ts BIGINT NOT NULL, item TEXT NOT NULL, category TEXT NOT NULL, region TEXT,
@@ -56,6 +61,7 @@ struct Bench {
     kafka: Kafka,
     redis: Redis,
     folder: tempfile::TempDir,
+    backend: &'static str,
 }
 
 impl Bench {
@@ -67,6 +73,11 @@ impl Bench {
             .replace("${topic}", topic);
         fs::write(self.folder.path().join(format!("{name}.sql")), sql).unwrap();
         let mut toml = format!("name = \"{name}\"\nsql = \"{name}.sql\"\n");
+        if self.backend == ROCKSDB {
+            toml += &format!("memory_limit = {}\n", setting("HITTERS_BENCH_LIMIT", 64 << 20));
+            let scratch = self.folder.path().join(format!("scratch-{name}"));
+            toml += &format!("[state]\nbackend = \"{ROCKSDB}\"\npath = \"{}\"\n", scratch.display());
+        }
         if let Some(interval) = interval {
             toml += &format!("[checkpoint]\nstorage = \"state-{name}\"\ninterval = \"{interval}\"\n");
         }
@@ -78,6 +89,19 @@ impl Bench {
     fn topic(&self, name: &str) {
         let file = self.pipeline(name, name, TOPS, None);
         measure::topics(&file, PARTITIONS as i32);
+    }
+
+    /// Fills the topic that throughput is measured over.
+    fn fill(&self) {
+        let events = events();
+        self.topic("stream");
+        let options = Generate {
+            events,
+            rate: events as f64 / 100.0,
+            partitions: PARTITIONS,
+            ..Generate::default()
+        };
+        self.send("stream", &options);
     }
 
     fn send(&self, topic: &str, options: &Generate) {
@@ -129,34 +153,39 @@ fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 fn main() {
-    let bench = Bench {
+    let mut bench = Bench {
         kafka: Kafka::start(),
         redis: Redis::start(),
         folder: tempfile::tempdir().unwrap(),
+        backend: "memory",
     };
-    throughput(&bench);
-    recovery(&bench);
+    let only = std::env::var("HITTERS_BENCH_BACKEND").ok();
+    bench.fill();
+    for backend in ["memory", ROCKSDB] {
+        if only.as_ref().is_none_or(|only| only == backend) && (backend != ROCKSDB || cfg!(feature = "rocksdb")) {
+            bench.backend = backend;
+            println!("state in {backend}\n");
+            throughput(&bench);
+            recovery(&bench);
+            println!();
+        }
+    }
+}
+
+fn events() -> u64 {
+    setting("HITTERS_BENCH_EVENTS", 10_000_000)
 }
 
 fn throughput(bench: &Bench) {
-    let (events, rounds) = (
-        setting("HITTERS_BENCH_EVENTS", 10_000_000),
-        setting("HITTERS_BENCH_ROUNDS", 3),
-    );
-    bench.topic("stream");
-    let options = Generate {
-        events,
-        rate: events as f64 / 100.0,
-        partitions: PARTITIONS,
-        ..Generate::default()
-    };
-    bench.send("stream", &options);
+    let (events, rounds, backend) = (events(), setting("HITTERS_BENCH_ROUNDS", 3), bench.backend);
     let kinds = [
         ("without", None),
         ("every 10 s", Some("10s")),
         ("every 1 s", Some("1s")),
     ];
-    println!("{events} events, two workers: events/s, ratio to the run without in the same round, checkpoints");
+    println!(
+        "{events} events, two workers: events/s, ratio to the run without in the same round, checkpoints, MB on disk"
+    );
     let mut ratios = [const { Vec::new() }; 3];
     for round in 0..rounds {
         let mut plain = 0.0;
@@ -167,7 +196,7 @@ fn throughput(bench: &Bench) {
         }
         for kind in order {
             let (title, interval) = kinds[kind];
-            let file = bench.pipeline(&format!("round-{round}-{kind}"), "stream", TOPS, interval);
+            let file = bench.pipeline(&format!("{backend}-{round}-{kind}"), "stream", TOPS, interval);
             let ran = summary(start(&file, &["--bounded"]));
             assert_eq!(ran["events"].as_u64(), Some(events));
             let rate = ran["events_per_second"].as_f64().unwrap();
@@ -176,7 +205,8 @@ fn throughput(bench: &Bench) {
             }
             ratios[kind].push(rate / plain);
             let stored = ran["checkpoint"]["stored"].as_u64().unwrap_or(0);
-            println!("  {title:<12} {rate:>10.0} {:>7.3} {stored:>4}", rate / plain);
+            let disk = ran["peak_disk_bytes"].as_u64().unwrap_or(0) / 1_000_000;
+            println!("  {title:<12} {rate:>10.0} {:>7.3} {stored:>4} {disk:>5}", rate / plain);
         }
     }
     for (kind, (title, _)) in kinds.iter().enumerate().skip(1) {
@@ -191,8 +221,10 @@ fn throughput(bench: &Bench) {
 }
 
 fn recovery(bench: &Bench) {
-    let groups = setting("HITTERS_BENCH_GROUPS", 1_000_000);
-    bench.topic("large");
+    let more = if bench.backend == ROCKSDB { 3 } else { 1 };
+    let groups = setting("HITTERS_BENCH_GROUPS", 1_000_000) * more;
+    let topic = format!("large-{}", bench.backend);
+    bench.topic(&topic);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     // Nearly every event is a pair of its own.
     let seconds = 60;
@@ -205,9 +237,9 @@ fn recovery(bench: &Bench) {
         partitions: PARTITIONS,
         ..Generate::default()
     };
-    bench.send("large", &before);
+    bench.send(&topic, &before);
     let stop = Arc::new(AtomicBool::new(false));
-    let (stopped, servers) = (stop.clone(), bench.kafka.bootstrap_servers());
+    let (stopped, servers, paced_topic) = (stop.clone(), bench.kafka.bootstrap_servers(), topic.clone());
     let paced = Generate {
         events: u64::MAX / 2,
         seed: 7,
@@ -218,16 +250,17 @@ fn recovery(bench: &Bench) {
     };
     let generator = std::thread::spawn(move || {
         let run = RunOptions::default();
-        let _ = to_topic(&paced, &servers, "large", &[], &run, true, &mut |_| {
+        let _ = to_topic(&paced, &servers, &paced_topic, &[], &run, true, &mut |_| {
             !stopped.load(Relaxed)
         });
     });
-    let file = bench.pipeline("large", "large", LARGE, Some("1s"));
+    let file = bench.pipeline(&topic, &topic, LARGE, Some("1s"));
     let mut client = redis::Client::open(bench.redis.url())
         .unwrap()
         .get_connection()
         .unwrap();
-    let mut rows = || client.hlen::<_, u64>("large:all").unwrap();
+    let key = format!("{topic}:all");
+    let mut rows = || client.hlen::<_, u64>(&key).unwrap();
 
     let run = start(&file, &[]);
     until("the whole backlog", || rows() >= seconds as u64);
@@ -237,8 +270,9 @@ fn recovery(bench: &Bench) {
     let ran = summary(run);
     let checkpoint = &ran["checkpoint"];
     println!(
-        "{} MB of state, {} MB in the last checkpoint; {} checkpoints, none failed: {}",
+        "{} MB of state in memory, {} MB on disk, {} MB in the last checkpoint; {} checkpoints, none failed: {}",
         ran["peak_state_bytes"].as_u64().unwrap() / 1_000_000,
+        ran["peak_disk_bytes"].as_u64().unwrap_or(0) / 1_000_000,
         checkpoint["bytes"].as_u64().unwrap() / 1_000_000,
         checkpoint["stored"],
         checkpoint["failed"] == 0
