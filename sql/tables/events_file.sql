@@ -1,6 +1,4 @@
--- The events of events.sql from a file, to try a query without Kafka:
---
---     hitters generate hashtags --output events.ndjson.gz
+-- The events of events.sql from a file, so that a query can be tried without Kafka and Redis: pipelines/file.toml.
 CREATE TABLE events (
     ts BIGINT NOT NULL,
     item TEXT NOT NULL,
@@ -19,6 +17,5 @@ CREATE TABLE events (
     type = 'source',
     path = '${events}',
     format = 'json',
-    wait_for_control = 'false',
-    bad_data = 'drop'
+    wait_for_control = 'false'
 );

@@ -1,5 +1,6 @@
 -- Sketches of closed panes on their way to longer windows. A window cannot feed another window inside one query on Arroyo, so
--- panes leave through a topic and come back: `hitters topics PIPELINE --create` creates it.
+-- panes leave through a topic and come back: `hitters topics PIPELINE --create` creates it, `hitters replay` that of the next version.
+-- The version is part of its name, so that what one version rolls up are panes of its own.
 --
 -- Arroyo writes a pane again after a crash. `pane` names it in full, and the roll-ups take each name once.
 CREATE TABLE panes_out (
@@ -12,7 +13,7 @@ CREATE TABLE panes_out (
     connector = 'kafka',
     type = 'sink',
     bootstrap_servers = '${bootstrap_servers:localhost:9092}',
-    topic = '${pipeline}.panes',
+    topic = '${pipeline}.v${version}.panes',
     format = 'json',
     'sink.key_field' = 'pane'
 );
@@ -29,7 +30,7 @@ CREATE TABLE panes_in (
     connector = 'kafka',
     type = 'source',
     bootstrap_servers = '${bootstrap_servers:localhost:9092}',
-    topic = '${pipeline}.panes',
+    topic = '${pipeline}.v${version}.panes',
     format = 'json',
     'source.offset' = 'earliest'
 );

@@ -32,6 +32,9 @@ impl Cluster {
                 self.build(plan, function, tell)?;
             }
         }
+        if !plan.checked {
+            self.check(plan.wanted.text(), &[])?;
+        }
         let deployed = match (&plan.change, &plan.current) {
             (Change::Create, _) | (_, None) => {
                 let deployed = self.create(plan, tell)?;

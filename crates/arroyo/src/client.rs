@@ -9,11 +9,11 @@ use crate::error::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{Request, Uri};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
 
 /// How often a call is made that may be made again.
 const TRIES: u32 = 4;
@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST: u64 = 256 << 20;
 /// Of a foreign answer, so many characters are shown.
 const SHOWN: usize = 200;
+/// How a key begins that needs no password.
+const PKCS8: &[u8] = b"-----BEGIN PRIVATE KEY-----";
 /// Elements of a page.
 const PAGE: usize = 200;
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub api_key: Option<String>,
     /// Certificates (PEM) to trust in place of the system's.
     pub ca: Option<PathBuf>,
+    /// A certificate with its chain and its key (PEM, one file), for a cluster that wants to know its clients: the mode `mtls`.
+    pub identity: Option<PathBuf>,
     /// The longest time for an answer.
     pub timeout: Duration,
     /// The longest time for an answer that has to wait for a compiler: the first function on a new cluster takes minutes.
@@ -48,6 +52,7 @@ impl Options {
             url: url.into(),
             api_key: None,
             ca: None,
+            identity: None,
             timeout: Duration::from_secs(30),
             build_timeout: Duration::from_secs(20 * 60),
         }
@@ -61,6 +66,7 @@ impl fmt::Debug for Options {
             .field("url", &self.url)
             .field("api_key", &self.api_key.as_ref().map(|_| "****"))
             .field("ca", &self.ca)
+            .field("identity", &self.identity)
             .field("timeout", &self.timeout)
             .field("build_timeout", &self.build_timeout)
             .finish()
@@ -102,6 +108,28 @@ struct Broken {
     unsent: bool,
 }
 
+/// The certificates of a file, at least one, and the first key in PKCS #8, which is what TLS takes here.
+fn pem(path: &Path) -> Result<(Vec<Certificate<'static>>, Option<PrivateKey<'static>>), Error> {
+    let bad = |why: String| Error::Certificate {
+        path: path.display().to_string(),
+        why,
+    };
+    let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let is_pkcs8 = text.windows(PKCS8.len()).any(|part| part == PKCS8);
+    let (mut certificates, mut key) = (Vec::new(), None);
+    for item in parse_pem(&text) {
+        match item.map_err(|error| bad(error.to_string()))? {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            PemItem::PrivateKey(found) if is_pkcs8 => key = key.or(Some(found)),
+            _ => {}
+        }
+    }
+    if certificates.is_empty() {
+        return Err(bad("there is no certificate in it".into()));
+    }
+    Ok((certificates, key))
+}
+
 impl Cluster {
     /// Checks the options. Nothing is sent yet.
     ///
@@ -132,21 +160,17 @@ impl Cluster {
             .provider(TlsProvider::NativeTls)
             .root_certs(RootCerts::PlatformVerifier);
         if let Some(path) = &options.ca {
-            let bad = |why: String| Error::Certificate {
-                path: path.display().to_string(),
-                why,
-            };
-            let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-            let mut certificates = Vec::new();
-            for item in parse_pem(&text) {
-                if let PemItem::Certificate(certificate) = item.map_err(|error| bad(error.to_string()))? {
-                    certificates.push(certificate);
-                }
-            }
-            if certificates.is_empty() {
-                return Err(bad("there is no certificate in it".into()));
-            }
+            let (certificates, _) = pem(path)?;
             tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
+        }
+        if let Some(path) = &options.identity {
+            let (chain, key) = pem(path)?;
+            let key = key.ok_or_else(|| Error::Certificate {
+                path: path.display().to_string(),
+                why: "there is no private key in it (BEGIN PRIVATE KEY; `openssl pkcs8 -topk8 -nodes` writes keys so)"
+                    .into(),
+            })?;
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
         }
         let agent = Agent::config_builder()
             .tls_config(tls.build())

@@ -1,6 +1,6 @@
 //! What a deployment would change: functions to build, and the pipeline to create, alter, replace or leave.
 
-use crate::answers::{CheckedQuery, Collection, Diagnostic, GlobalFunction};
+use crate::answers::{CheckedQuery, Collection, GlobalFunction};
 use crate::client::{Call, Cluster, Limit};
 use crate::deployed::Deployed;
 use crate::error::Error;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Begins the description of a function that hitters has built.
 pub(crate) const OURS: &str = "Hitters";
+/// Arroyo takes bodies of up to 2 MiB, which some ten functions fill.
+const LARGEST: usize = 1_900_000;
 /// What Arroyo takes as the time between two checkpoints.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(24 * 60 * 60));
 
@@ -92,6 +94,8 @@ pub struct Plan {
     pub(crate) wanted: Wanted,
     pub(crate) mark: Mark,
     pub(crate) functions_there: Vec<(String, String)>,
+    /// Whether the cluster's planner has read the text, if that is new to it.
+    pub(crate) checked: bool,
 }
 
 impl Plan {
@@ -172,11 +176,9 @@ impl Cluster {
         let sources = wanted.functions.iter().map(|function| function.source.as_str());
         let mark = Mark::of(&wanted.name, wanted.version, &wanted.sql, wanted.text(), sources);
         let change = change(&wanted, &mark, current.as_ref())?;
+        let mut checked = true;
         if matches!(change, Change::Create | Change::Replace) {
-            let faults = self.check(wanted.text(), &functions)?;
-            if !faults.is_empty() {
-                return Err(Error::Sql(faults));
-            }
+            checked = self.check(wanted.text(), &functions)?;
         }
         let kept = matches!(change, Change::Leave | Change::Alter { .. });
         let older = |one: &Deployed| one.mark().is_some_and(|found| found.functions != mark.functions);
@@ -190,23 +192,32 @@ impl Cluster {
             mark,
             functions_there: there.data.into_iter().map(|one| (one.name, one.id)).collect(),
             wanted,
+            checked,
         })
     }
 
-    /// What the cluster's planner says of a text, with these functions in place of those that it has.
-    fn check(&self, sql: &str, functions: &[(Function, FunctionChange)]) -> Result<Vec<Diagnostic>, Error> {
+    /// Lets the cluster's planner read a text, with these functions in place of those that it has. False: they are too many to be sent along,
+    /// and it has to read the text when it has them.
+    pub(crate) fn check(&self, sql: &str, functions: &[(Function, FunctionChange)]) -> Result<bool, Error> {
         let new = functions.iter().filter(|(_, change)| *change != FunctionChange::Leave);
         let sent: Vec<_> = new
             .map(|(function, _)| json!({ "definition": function.source, "language": "rust" }))
             .collect();
+        let body = json!({ "query": sql, "udfs": sent });
+        if body.to_string().len() > LARGEST && !sent.is_empty() {
+            return Ok(false);
+        }
         let call = Call {
             method: "POST",
             path: "/pipelines/validate_query".into(),
             what: "check the SQL",
             limit: Limit::Answer,
         };
-        let checked: CheckedQuery = self.post(&call, &json!({ "query": sql, "udfs": sent }))?;
-        Ok(checked.errors)
+        let checked: CheckedQuery = self.post(&call, &body)?;
+        match checked.errors.is_empty() {
+            true => Ok(true),
+            false => Err(Error::Sql(checked.errors)),
+        }
     }
 }
 

@@ -88,6 +88,31 @@ fn functions_are_built_and_the_pipeline_is_created_and_runs() {
 }
 
 #[test]
+fn many_functions_are_built_before_the_planner_reads_the_text() {
+    let stub = Stub::start();
+    let long = "long ".repeat(40_000);
+    let many = || Wanted {
+        functions: (0..12).map(|number| function(&format!("f{number}"), &long)).collect(),
+        ..wanted(1, "SELECT 1;\n")
+    };
+    stub.world(|world| world.planner = vec![json!({ "message": "no column x" })]);
+    let error = deploy(&cluster(&stub), many()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Sql(faults) if faults[0].message == "no column x"),
+        "{error}"
+    );
+    assert_eq!(stub.changes(), ["POST /udfs"; 12]);
+    stub.world(|world| world.planner.clear());
+    let (plan, done, _) = deploy(&cluster(&stub), many()).unwrap();
+    assert!(
+        plan.functions
+            .iter()
+            .all(|(_, change)| *change == FunctionChange::Leave)
+    );
+    assert_eq!(done.deployed.state(), "Running");
+}
+
+#[test]
 fn the_same_again_does_nothing() {
     let stub = Stub::start();
     let (cluster, _) = deployed(&stub);
@@ -417,6 +442,29 @@ fn a_cluster_with_tls_is_trusted_by_its_own_certificate_only() {
     drop(Stub::with_tls(other.path()));
     std::fs::copy(other.path().join("tls.crt"), folder.path().join("other.crt")).unwrap();
     assert!(with(Some("other.crt")).unwrap_err().contains("does not answer"));
+}
+
+#[test]
+fn a_cluster_with_mutual_tls_takes_whoever_has_a_certificate_of_its_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let stub = Stub::with_mutual_tls(folder.path());
+    let with = |identity: Option<&str>| {
+        let mut options = Options::new(stub.url());
+        options.ca = Some(folder.path().join("tls.crt"));
+        options.identity = identity.map(|name| folder.path().join(name));
+        let cluster = Cluster::new(options).map_err(|error| error.to_string())?;
+        cluster
+            .versions("shop")
+            .map(|found| found.len())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(with(Some("client.pem")), Ok(0));
+    let error = with(None).unwrap_err();
+    assert!(error.contains("does not answer"), "{error}");
+    let error = with(Some("client.crt")).unwrap_err();
+    assert!(error.contains("there is no private key in it"), "{error}");
+    let error = with(Some("client.key")).unwrap_err();
+    assert!(error.contains("there is no certificate in it"), "{error}");
 }
 
 #[test]

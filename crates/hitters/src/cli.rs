@@ -338,6 +338,9 @@ pub struct OnCluster {
     /// A file of certificates (PEM) to trust in place of the system's. [default: the pipeline file's]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// A file with a certificate, its chain and its key (PEM), for a cluster that wants one. [default: the pipeline file's]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
     /// How long to wait for the cluster to answer, as 30s.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
     pub timeout: Duration,

@@ -1,5 +1,6 @@
 //! `hitters check` and `hitters explain`: what can be said of a pipeline before it runs.
 
+use crate::batches;
 use crate::cli::{Check, Explain, TargetEngine};
 use crate::engine;
 use crate::failure::Failure;
@@ -71,6 +72,7 @@ pub fn explain(arguments: &Explain, files: &mut Files) -> Result<(), Failure> {
     let mut text = hitters_planner::explain(&plan);
     text.push_str(&costs(&plan));
     text.extend(spill::describe(&pipeline));
+    text.extend(batches::describe(&pipeline));
     write!(stdout().lock(), "{text}")?;
     Ok(())
 }

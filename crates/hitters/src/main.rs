@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answers;
+mod batches;
 mod beside;
 mod cli;
 mod client;
@@ -22,6 +23,7 @@ mod listen;
 mod load;
 mod orders;
 mod output;
+mod own_topics;
 mod plugins;
 mod progress;
 mod query;

@@ -8,6 +8,7 @@ use crate::cluster;
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
+use crate::own_topics;
 use crate::run::{self, Session};
 use hitters_connectors::{Active, Reporter};
 use hitters_dataflow::Metrics;
@@ -80,6 +81,16 @@ pub fn replay(arguments: &Replay, quiet: bool, files: &mut Files) -> Result<(), 
         );
     }
     let plan = engine::plan(&next)?;
+    // The file may name the next version already.
+    let old = load::load_version(&arguments.target, Some(before), files)?;
+    let mask = |message: String| Failure::Run(next.script.mask(&message));
+    for topic in own_topics::missing(&engine::plan(&old)?, &plan).map_err(mask)? {
+        topic.create().map_err(mask)?;
+        if !quiet {
+            let name = &topic.spec.name;
+            let _ = writeln!(stderr(), "{}: created the topic {name}, like {}", next.name, topic.like);
+        }
+    }
     let switch = Switch {
         active,
         pipeline: next.name.clone(),

@@ -9,10 +9,14 @@ mod conformance;
 mod support;
 
 use conformance::compare::{Compared, same};
+use conformance::figures::figures;
 use conformance::rows::Rows;
 use conformance::{Shipped, World, continued, last_window, shipped, stream};
+use hitters_connectors::RunOptions;
 use hitters_connectors::generate::Generate;
+use hitters_connectors::topics::{TopicSpec, Topics};
 use hitters_tests::services::Arroyo;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 use support::{Ran, ended};
@@ -22,6 +26,9 @@ const LONG_DELAY: &str = "1 day";
 
 /// Rows that do not change for so long are all.
 const QUIET: Duration = Duration::from_secs(8);
+
+/// Items that sketches hold without evicting one.
+const FEW: u64 = 500;
 
 /// How long rows may take.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -47,7 +54,7 @@ fn pipelines() -> Vec<Shipped> {
 
 /// The rows of the embedded engine over these events, and those that close them. It follows the log as the cluster does, since panes
 /// that leave through a topic come back only to a run that goes on.
-fn embedded(pipeline: &Shipped, streams: &[&Generate], delay: Option<&str>) -> Rows {
+fn embedded(pipeline: &Shipped, streams: &[&Generate], delay: Option<&str>) -> (Rows, BTreeSet<String>) {
     let world = World::new(streams[0].partitions);
     world.topics(pipeline);
     streams.iter().for_each(|stream| world.send(stream));
@@ -72,7 +79,7 @@ fn embedded(pipeline: &Shipped, streams: &[&Generate], delay: Option<&str>) -> R
     }
     run.kill().unwrap();
     run.wait().unwrap();
-    rows
+    (rows, world.item_rows(&pipeline.name, last_window(last)))
 }
 
 /// A pipeline on the cluster.
@@ -135,7 +142,7 @@ impl<'a> Deployed<'a> {
     /// Waits for rows in Redis.
     fn first_row(&self) {
         let begun = Instant::now();
-        while self.world.redis_rows(&self.pipeline.name).is_empty() {
+        while self.world.redis_rows(&self.pipeline.name, 1).is_empty() {
             assert!(begun.elapsed() < PATIENCE, "no row in Redis\n{}", self.arroyo.log());
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -229,15 +236,20 @@ fn shipped_pipelines_give_the_same_rows_at_parallelism_one_and_two() {
         return;
     };
     for pipeline in pipelines() {
-        for (parallelism, items) in [(1, 500), (2, 100_000)] {
+        for (parallelism, items) in [(1, FEW), (2, 100_000)] {
             let stream = stream(&pipeline.name, events(), items, parallelism);
-            let expected = embedded(&pipeline, &[&stream], None);
+            let (expected, items_expected) = embedded(&pipeline, &[&stream], None);
             let deployed = Deployed::new(&mut arroyo, &pipeline, &stream, None);
             deployed.world.send(&stream);
             deployed.deploy(parallelism);
             deployed.first_row();
             deployed.world.close(&stream);
             deployed.agree(&expected, &format!("parallelism {parallelism}, {items} items"));
+            // Where sketches evict, they say something else in each engine.
+            if items == FEW {
+                let found = deployed.world.item_rows(&pipeline.name, deployed.until);
+                assert_eq!(found, items_expected, "{}: rows for analysts", pipeline.name);
+            }
             deployed.end();
             arroyo = forget(arroyo);
         }
@@ -257,7 +269,7 @@ fn rows_are_the_same_over_a_kill_of_the_whole_cluster() {
     let pipeline = pipelines.iter().find(|one| one.name == "shop").unwrap_or(&pipelines[0]);
     let first = stream(&pipeline.name, events() / 2, 500, 2);
     let second = continued(&first);
-    let expected = embedded(pipeline, &[&first, &second], None);
+    let (expected, _) = embedded(pipeline, &[&first, &second], None);
     let deployed = Deployed::new(&mut arroyo, pipeline, &second, None);
     deployed.world.send(&first);
     deployed.deploy(2);
@@ -279,7 +291,7 @@ fn rows_are_the_same_over_a_rescale_from_one_to_two() {
     let pipeline = pipelines.iter().find(|one| one.name == "shop").unwrap_or(&pipelines[0]);
     let first = stream(&pipeline.name, events() / 2, 500, 2);
     let second = continued(&first);
-    let expected = embedded(pipeline, &[&first, &second], Some(LONG_DELAY));
+    let (expected, _) = embedded(pipeline, &[&first, &second], Some(LONG_DELAY));
     let deployed = Deployed::new(&mut arroyo, pipeline, &second, Some(LONG_DELAY));
     deployed.world.send(&first);
     deployed.deploy(1);
@@ -289,6 +301,111 @@ fn rows_are_the_same_over_a_rescale_from_one_to_two() {
     deployed.world.close(&second);
     deployed.agree(&expected, "over a rescale from one to two");
     deployed.end();
+}
+
+#[test]
+fn a_replay_fills_the_next_version_and_readers_are_switched_over() {
+    let Some(mut arroyo) = Arroyo::get("a replay on a cluster") else {
+        return;
+    };
+    let pipelines = pipelines();
+    let pipeline = pipelines.iter().find(|one| one.name == "shop").unwrap_or(&pipelines[0]);
+    let name = &pipeline.name;
+    let stream = stream(name, events() / 2, FEW, 2);
+    let (expected, _) = embedded(pipeline, &[&stream], None);
+    let deployed = Deployed::new(&mut arroyo, pipeline, &stream, None);
+    deployed.world.send(&stream);
+    deployed.deploy(2);
+    deployed.first_row();
+    deployed.world.close(&stream);
+    deployed.agree(&expected, "before a replay");
+
+    let mut watch = deployed.world.command("status", pipeline, None);
+    watch.args(["--watch", "--to", deployed.arroyo.url()]);
+    let mut watch = watch.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let ran = deployed.tell("replay", &["--yes"]).well();
+    for said in ["will be created, like", "version 2 has caught up"] {
+        assert!(ran.stderr.contains(said), "'{said}' is not in\n{}", ran.stderr);
+    }
+    let mut connection = redis::Client::open(deployed.world.redis.url())
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    let active: u64 = redis::Commands::get(&mut connection, format!("hh:{name}:active")).unwrap();
+    assert_eq!(active, 2);
+    // The version before is stopped, and whoever watches it is told so.
+    let mut shown = String::new();
+    std::io::Read::read_to_string(&mut watch.stdout.take().unwrap(), &mut shown).unwrap();
+    assert!(watch.wait().unwrap().success());
+    assert!(shown.contains(", Running,") && shown.contains(", Stopped,"), "{shown}");
+
+    // Key for key the same rows, of another version.
+    let as_first = |rows: Rows| -> Rows {
+        let rows = rows.into_iter().map(|(key, mut row)| {
+            assert!(row.get("version").is_none_or(|version| version == 2), "{key}: {row}");
+            row["version"] = 1.into();
+            (key.replace(":v2:", ":v1:"), row)
+        });
+        rows.filter(|(_, row)| {
+            row["window_end"]
+                .as_i64()
+                .or(row["until"].as_i64())
+                .is_none_or(|end| end <= deployed.until)
+        })
+        .collect()
+    };
+    let expected: Rows = expected
+        .into_iter()
+        .filter(|(key, _)| key.starts_with("redis "))
+        .collect();
+    let begun = Instant::now();
+    let found = || as_first(deployed.world.redis_rows(name, 2));
+    while found().len() < expected.len() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let compared = same(&expected, &found());
+    say(&format!(
+        "{name}: version 2 agrees in {} rows after a replay",
+        compared.rows
+    ));
+}
+
+#[test]
+fn sketches_of_batches_keep_less_where_a_batch_has_many_rows_of_a_group() {
+    let Some(arroyo) = Arroyo::get("figures of a cluster") else {
+        return;
+    };
+    let stream = Generate {
+        // Within one hour of event time.
+        start: 1_700_002_800_000,
+        ..stream("shop", events() * 5, 100_000, 1)
+    };
+    let world = World::new(1);
+    let spec = TopicSpec {
+        name: conformance::TOPIC.into(),
+        partitions: Some(1),
+        ..TopicSpec::default()
+    };
+    let topics = Topics::connect(&world.kafka.bootstrap_servers(), &[], &RunOptions::default()).unwrap();
+    topics.ensure(&spec, true).unwrap();
+    world.send(&stream);
+    let of = |groups: &[&str], batched: bool| {
+        let (rate, bytes) = figures(&arroyo, &world, &stream, groups, batched);
+        say(&format!(
+            "{groups:?}, batches: {batched}: {rate:.0} events/s, {bytes} bytes in a checkpoint with all {} events in an open window",
+            stream.events
+        ));
+        (rate, bytes)
+    };
+    let (all_batch, all_plain) = (of(&[], true), of(&[], false));
+    let (few_batch, few_plain) = (of(&["category", "region"], true), of(&["category", "region"], false));
+    let ratio = |a: (f64, u64), b: (f64, u64)| (a.0 / b.0, b.1 as f64 / a.1 as f64);
+    let (all, few) = (ratio(all_batch, all_plain), ratio(few_batch, few_plain));
+    say(&format!(
+        "batches against values: over all {:.2} x the events/s, state {:.1} times smaller; by category and region {:.2} x, {:.1} times smaller",
+        all.0, all.1, few.0, few.1
+    ));
+    assert!(all.1 > 1.0, "{all:?}");
 }
 
 /// A new cluster, so that names can be given again; one that is not ours keeps what is on it, and the next deployment replaces it.

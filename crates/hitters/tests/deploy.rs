@@ -29,6 +29,10 @@ WITH (connector = 'redis', type = 'sink', address = '${redis}', format = 'json',
 INSERT INTO windows
 SELECT CAST(CAST(to_unixtime(window.start) AS BIGINT) AS TEXT), answer FROM (
     SELECT tumble(INTERVAL '5 seconds') AS window, approx_top_k(item, 10) AS answer FROM events GROUP BY 1);
+CREATE TABLE panes (answer TEXT) WITH (connector = 'kafka', type = 'sink', bootstrap_servers = '${servers}',
+      topic = '${pipeline}.v${version}.panes', format = 'json');
+INSERT INTO panes SELECT answer FROM (
+    SELECT tumble(INTERVAL '5 seconds') AS window, approx_top_k(item, 10) AS answer FROM events GROUP BY 1);
 ";
 
 /// Without Kafka and Redis.
@@ -267,12 +271,14 @@ fn subtasks_follow_partitions_and_a_replay_switches_readers_over() {
     let deploy = |more: &[&str]| world.run(&[&["deploy", "--yes", "--functions", functions.as_str()], more].concat());
 
     deploy(&[]).fails(1, &["there is no topic 'events'", "hitters topics --create"]);
-    let spec = TopicSpec {
-        name: "events".into(),
-        partitions: Some(4),
+    let spec = |name: &str, partitions: i32| TopicSpec {
+        name: name.into(),
+        partitions: Some(partitions),
         ..TopicSpec::default()
     };
-    topics.ensure(&spec, true).unwrap();
+    topics.ensure(&spec("events", 4), true).unwrap();
+    deploy(&[]).fails(1, &["there is no topic 'top.v1.panes'"]);
+    topics.ensure(&spec("top.v1.panes", 5), true).unwrap();
     deploy(&["--parallelism", "2"]).fails(
         2,
         &[
@@ -342,6 +348,11 @@ fn subtasks_follow_partitions_and_a_replay_switches_readers_over() {
         "{said}"
     );
     assert_eq!(active(&mut other), Some(2));
+    assert!(
+        said.contains("+ topic top.v2.panes: will be created, like top.v1.panes"),
+        "{said}"
+    );
+    assert_eq!(topics.describe("top.v2.panes").unwrap().unwrap().partitions, 5);
     assert_eq!(
         world.stub.world(|world| world.state("top-v1")).as_deref(),
         Some("Stopped")

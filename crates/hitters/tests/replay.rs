@@ -158,6 +158,74 @@ fn readers_are_switched_over_when_the_next_version_has_caught_up() {
 }
 
 #[test]
+fn what_the_next_version_rolls_up_are_panes_of_its_own() {
+    let world = World::new();
+    let files = [
+        "tables/messages",
+        "tables/results",
+        "tables/history",
+        "tables/panes",
+        "queries/panes/count_all",
+        "queries/panes/count_by_category_and_region",
+        "queries/panes/minutes",
+        "queries/panes/publish",
+        "queries/rollups/hour",
+    ];
+    // How many items a sketch tracks tells whose it is: of those that are merged, the coarsest wins.
+    let write = |tracked: u32| {
+        let sql: Vec<_> = files
+            .iter()
+            .map(|name| support::root().join(format!("sql/{name}.sql")))
+            .collect();
+        let text = format!(
+            "sql = {sql:?}\nidle_timeout = '500ms'\nidle_close = '2s'\n[checkpoint]\nstorage = 'state'\ninterval = '200ms'\n\
+             [parameters]\nbootstrap_servers = '{}'\nredis = '{}'\nmax_items = {tracked}\n",
+            world.kafka.bootstrap_servers(),
+            world.redis.url()
+        );
+        fs::write(world.folder.path().join("top.toml"), text).unwrap();
+    };
+    write(64);
+    let servers = world.kafka.bootstrap_servers();
+    let topics = Topics::connect(&servers, &[], &RunOptions::default()).unwrap();
+    let created = ["--create", "--partitions", "3", "--retention", "1h"];
+    // The topic of events is there with four; the others are made.
+    run([&["topics", &world.file()][..], &created[..]].concat());
+    let hours = |version: u64| -> BTreeMap<String, (u64, u64)> {
+        let rows = world
+            .rows(version)
+            .into_iter()
+            .filter(|(key, _)| key.starts_with("3600:"));
+        let read = |(key, row): (String, String)| {
+            let row: serde_json::Value = serde_json::from_str(&row).unwrap();
+            let number = |name: &str| row["answer"][name].as_u64().unwrap();
+            (key, (number("capacity"), number("total")))
+        };
+        rows.map(read).collect()
+    };
+    let mut first = world.start("run");
+    until("hours of version 1", || !hours(1).is_empty());
+    write(1024);
+    let mut second = world.start("replay");
+    until("hours of version 2", || hours(2).len() == hours(1).len());
+    let (before, after) = (hours(1), hours(2));
+    for (key, (tracked, total)) in &after {
+        assert_eq!((*tracked, before[key]), (1024, (64, *total)), "{key}");
+    }
+    let log = world.log("replay");
+    assert!(
+        log.contains("created the topic top.v2.panes, like top.v1.panes"),
+        "{log}"
+    );
+    let panes = topics.describe("top.v2.panes").unwrap().unwrap();
+    assert_eq!((panes.partitions, panes.own["retention.ms"].as_str()), (3, "3600000"));
+    for child in [&mut first, &mut second] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn partitions_that_are_added_are_read_from_their_beginning_without_a_restart() {
     let world = World::new();
     let sql = fs::read_to_string(world.folder.path().join("top.sql")).unwrap();

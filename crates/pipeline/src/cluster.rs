@@ -18,6 +18,8 @@ pub struct Cluster {
     pub api_key: Option<Result<Secret, Fault>>,
     /// `ca`: a file of certificates (PEM) to trust, relative to the pipeline file.
     pub ca: Option<PathBuf>,
+    /// `identity`: a file with a certificate and its key (PEM) to be known by, relative to the pipeline file.
+    pub identity: Option<PathBuf>,
     /// `parallelism`: subtasks of each operator there.
     pub parallelism: Option<u64>,
 }
@@ -56,23 +58,27 @@ impl Reader<'_> {
         };
         let mut keys = Keys::new(keys);
         let (url, api_key) = (keys.take("url"), keys.take("api_key"));
-        let (ca, parallelism) = (keys.take("ca"), keys.take("parallelism"));
-        self.unknown(&keys, &["url", "api_key", "ca", "parallelism"]);
+        let (ca, identity, parallelism) = (keys.take("ca"), keys.take("identity"), keys.take("parallelism"));
+        self.unknown(&keys, &["url", "api_key", "ca", "identity", "parallelism"]);
         if url.is_none() {
             self.fault(table.span(), "[cluster] has no 'url'", "add url = \"http://host:5115\"");
         }
         // Every key is read, so that each says what is wrong with it.
         let url = url.and_then(|value| self.text(value)).map(|value| value.text);
         let api_key = api_key.map_or(Some(None), |value| self.api_key(value).map(Some));
-        let ca = ca.map_or(Some(None), |value| {
-            let path = self.text(value)?.text;
-            Some(Some(join(self.base, &path)))
-        });
+        let mut file = |value: Option<&Spanned<DeValue<'_>>>| {
+            value.map_or(Some(None), |value| {
+                let path = self.text(value)?.text;
+                Some(Some(join(self.base, &path)))
+            })
+        };
+        let (ca, identity) = (file(ca), file(identity));
         let parallelism = parallelism.map_or(Some(None), |value| self.integer(value, 1..=1024).map(Some));
         Some(Cluster {
             url: url?,
             api_key: api_key?,
             ca: ca?,
+            identity: identity?,
             parallelism: parallelism?,
         })
     }

@@ -8,6 +8,7 @@ CREATE VIEW days AS
 SELECT
     "set",
     group_key,
+    window.start AS w,
     CAST(extract(epoch FROM window.start) AS BIGINT) AS starts,
     CAST(extract(epoch FROM window.end) AS BIGINT) AS ends,
     approx_top_k_estimate(sketch, ${k:10}) AS answer,
@@ -18,7 +19,7 @@ FROM (
     GROUP BY window, "set", group_key
 );
 
-INSERT INTO windows
+CREATE VIEW day_rows AS
 SELECT
     concat('86400:', CAST(starts AS TEXT), ':', "set", ':', group_key) AS key,
     '${pipeline}' AS pipeline,
@@ -30,3 +31,9 @@ SELECT
     answer,
     sketch
 FROM days;
+
+INSERT INTO windows
+SELECT key, pipeline, version, "set", group_key, window_start, window_end, answer, sketch FROM day_rows;
+
+INSERT INTO history
+SELECT key, pipeline, version, "set", group_key, window_start, window_end, answer, sketch FROM day_rows;

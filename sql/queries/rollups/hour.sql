@@ -1,5 +1,5 @@
--- Minutes to a hour, within one set and group. The inner aggregate takes each pane once, however often it was written.
-CREATE VIEW panes_of_a_hour AS
+-- Minutes to an hour, within one set and group. The inner aggregate takes each pane once, however often it was written.
+CREATE VIEW panes_of_an_hour AS
 SELECT tumble(INTERVAL '1 hour') AS window, pane, "set", group_key, first_value(sketch) AS sketch
 FROM panes_in
 GROUP BY 1, 2, 3, 4;
@@ -14,11 +14,11 @@ SELECT
     sketch
 FROM (
     SELECT window, "set", group_key, approx_top_k_combine(decode(rtrim(sketch, '='), 'base64')) AS sketch
-    FROM panes_of_a_hour
+    FROM panes_of_an_hour
     GROUP BY window, "set", group_key
 );
 
-INSERT INTO windows
+CREATE VIEW hour_rows AS
 SELECT
     concat('3600:', CAST(starts AS TEXT), ':', "set", ':', group_key) AS key,
     '${pipeline}' AS pipeline,
@@ -30,3 +30,9 @@ SELECT
     answer,
     sketch
 FROM hours;
+
+INSERT INTO windows
+SELECT key, pipeline, version, "set", group_key, window_start, window_end, answer, sketch FROM hour_rows;
+
+INSERT INTO history
+SELECT key, pipeline, version, "set", group_key, window_start, window_end, answer, sketch FROM hour_rows;

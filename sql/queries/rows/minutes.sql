@@ -1,6 +1,8 @@
--- The answers of the minutes as rows, for analysts: one for each item, with its bounds. To a topic, for a warehouse.
+-- The answers of the minutes as rows, for analysts: one for each item, with its bounds. To a topic, for a warehouse; one for all
+-- versions of the pipeline, of which a row names its own.
 CREATE TABLE item_rows (
     pipeline TEXT NOT NULL,
+    version BIGINT NOT NULL,
     "set" TEXT NOT NULL,
     group_key TEXT,
     window_start BIGINT NOT NULL,
@@ -23,6 +25,7 @@ SELECT "set", group_key, starts, unnest(extract_json(answer, '$.items[*]')) AS l
 INSERT INTO item_rows
 SELECT
     '${pipeline}' AS pipeline,
+    ${version} AS version,
     "set",
     group_key,
     starts * 1000 AS window_start,

@@ -1,16 +1,20 @@
 //! The stand-in's server: one thread a connection, one call after the other on it.
 
 use super::world::World;
-use crate::services::certificate;
+use crate::services::{certificate, client_certificate};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// A body that is larger is refused, as by Arroyo.
+const LARGEST: usize = 2 << 20;
 
 /// What goes wrong with a call.
 #[derive(Clone, Debug)]
@@ -71,6 +75,29 @@ impl Stub {
         let config = config.expect("ring has the default versions").with_no_client_auth();
         Self::serve(Some(Arc::new(
             config.with_single_cert(vec![chain], key).expect("they belong together"),
+        )))
+    }
+
+    /// Starts one with TLS that speaks only to whoever has a certificate of its authority. Into the folder it puts its own as `tls.crt`, and as
+    /// `client.pem` one that it takes, with its key.
+    pub fn with_mutual_tls(folder: &Path) -> Self {
+        certificate(folder);
+        client_certificate(folder);
+        let read = |name: &str| CertificateDer::from_pem_file(folder.join(name)).expect("a certificate was made");
+        let key = PrivateKeyDer::from_pem_file(folder.join("tls.key")).expect("its key was made");
+        let mut authorities = RootCertStore::empty();
+        authorities.add(read("authority.crt")).expect("an authority was made");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider.clone());
+        let clients = clients.build().expect("there is an authority");
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config
+            .expect("ring has the default versions")
+            .with_client_cert_verifier(clients);
+        Self::serve(Some(Arc::new(
+            config
+                .with_single_cert(vec![read("tls.crt")], key)
+                .expect("they belong together"),
         )))
     }
 
@@ -165,6 +192,17 @@ fn serve_one(stream: impl Read + Write, shared: &Mutex<Shared>) -> std::io::Resu
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
+        if length > LARGEST {
+            let text = "Failed to buffer the request body: length limit exceeded";
+            let head = "HTTP/1.1 413 said\r\ncontent-type: text/plain";
+            write!(
+                reader.get_mut(),
+                "{head}\r\ncontent-length: {}\r\n\r\n{text}",
+                text.len()
+            )?;
+            reader.get_mut().flush()?;
+            continue;
+        }
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let Some((status, text)) = answer(&method, &target, key, &body, shared) else {
             return Ok(());

@@ -63,6 +63,20 @@ pub fn certificate(folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
+/// Makes `authority.crt` in a folder, and `client.pem` with a certificate of that authority and its key.
+pub(crate) fn client_certificate(folder: &Path) {
+    let script = "set -e
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hitters-tests-authority -keyout authority.key -out authority.crt
+        openssl req -newkey rsa:2048 -nodes -subj /CN=hitters-tests-client -keyout client.key -out client.csr
+        printf 'extendedKeyUsage=clientAuth\n' > client.ext
+        openssl x509 -req -in client.csr -CA authority.crt -CAkey authority.key -CAcreateserial -days 2 -extfile client.ext -out client.crt
+        cat client.crt client.key > client.pem";
+    let mut shell = Command::new("sh");
+    let made = shell.current_dir(folder).args(["-c", script]).output();
+    let made = made.expect("a shell");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 /// A folder that scripts/services.sh leaves, with this file in it: `variable` names it, or it has this name in the cache.
 fn cached(variable: &str, name: &str, file: &str) -> PathBuf {
     let cache = || {

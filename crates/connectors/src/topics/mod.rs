@@ -9,7 +9,9 @@ mod wait;
 use crate::kafka::{KafkaTable, Servers, Watch, metadata};
 use crate::run::RunOptions;
 use hitters_planner::table::Table;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,6 +44,20 @@ pub struct Topic {
     pub leaderless: Vec<i32>,
     /// All settings, also those that are defaults.
     pub settings: BTreeMap<String, String>,
+    /// Those that were made for this topic.
+    pub own: BTreeMap<String, String>,
+}
+
+impl Topic {
+    /// A topic of another name that is to be like this one.
+    pub fn like(&self, name: &str) -> TopicSpec {
+        TopicSpec {
+            name: name.to_string(),
+            partitions: Some(self.partitions),
+            replication: Some(self.replication),
+            settings: self.own.clone(),
+        }
+    }
 }
 
 /// The topic behind a table, and how to reach it.
@@ -176,15 +192,16 @@ impl Topics {
         let resource = [ResourceSpecifier::Topic(name)];
         let answers = wait(self.admin.describe_configs(&resource, &self.options()))
             .map_err(|error| format!("topic '{name}': {error}"))?;
-        let mut settings = BTreeMap::new();
+        let (mut settings, mut own) = (BTreeMap::new(), BTreeMap::new());
         for answer in answers {
             let answer = answer.map_err(|code| format!("the settings of topic '{name}': {code}"))?;
-            settings.extend(
-                answer
-                    .entries
-                    .into_iter()
-                    .filter_map(|entry| Some((entry.name, entry.value?))),
-            );
+            for entry in answer.entries {
+                let Some(value) = entry.value else { continue };
+                if entry.source == ConfigSource::DynamicTopic {
+                    own.insert(entry.name.clone(), value.clone());
+                }
+                settings.insert(entry.name, value);
+            }
         }
         let partitions = topic.partitions();
         Ok(Some(Topic {
@@ -198,6 +215,7 @@ impl Topics {
                 .unwrap_or(0),
             leaderless: partitions.iter().filter(|p| p.leader() < 0).map(|p| p.id()).collect(),
             settings,
+            own,
         }))
     }
 

@@ -20,6 +20,15 @@ fn topics_are_created_and_compared() {
     assert_eq!(topics.ensure(&spec, true).unwrap(), Outcome::Created);
     assert_eq!(topics.ensure(&spec, true).unwrap(), Outcome::Exists(Vec::new()));
     assert!(topics.names().unwrap().contains(&"wanted".to_string()));
+    // Of its settings only those that were given go over to a topic that is to be like it.
+    let like = topics.describe("wanted").unwrap().unwrap().like("next");
+    assert_eq!(
+        like,
+        TopicSpec {
+            name: "next".into(),
+            ..spec.clone()
+        }
+    );
     let other = [("cleanup.policy".to_string(), "compact".to_string())];
     let other = TopicSpec {
         partitions: Some(8),

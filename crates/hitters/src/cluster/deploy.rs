@@ -6,6 +6,7 @@ use crate::cli::{Deploy, Deployment};
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
+use crate::own_topics::NewTopic;
 use crate::replay;
 use hitters_arroyo::{Done, Plan, Wanted};
 use hitters_pipeline::{Files, Pipeline};
@@ -32,14 +33,21 @@ pub fn deploy(arguments: &Deploy, quiet: bool, files: &mut Files) -> Result<(), 
             "a SELECT without INSERT is kept by the cluster for its console: nobody here sees its rows"
         );
     }
-    let topics = match partitions::of(&pipeline, &plan) {
+    let topics = match partitions::of(&pipeline, &plan, &[]) {
         Err(_) if arguments.deployment.force => Vec::new(),
         found => found?,
     };
     let site = Site::new(cluster, pipeline, arguments.cluster.patience);
     let asked = arguments.parallelism.map(u64::from);
     let wanted = wanted(&site.pipeline, None, &topics, asked, &arguments.deployment)?;
-    let (planned, done) = carry_out(&site, wanted, &topics, &arguments.deployment, arguments.json, quiet)?;
+    let (planned, done) = carry_out(
+        &site,
+        wanted,
+        (&topics, &[]),
+        &arguments.deployment,
+        arguments.json,
+        quiet,
+    )?;
     if let Some(done) = &done {
         replay::begin(&site.pipeline, &plan, quiet)?;
         if !quiet {
@@ -99,11 +107,11 @@ pub fn wanted(
     })
 }
 
-/// Shows the plan, asks, and does it. `None`: only shown.
+/// Shows the plan, asks, and does it. `None`: only shown. Of the topics, some are there and some are still to be made.
 pub fn carry_out(
     site: &Site,
     wanted: Wanted,
-    topics: &[Topic],
+    (topics, new): (&[Topic], &[NewTopic]),
     deployment: &Deployment,
     json: bool,
     quiet: bool,
@@ -112,7 +120,7 @@ pub fn carry_out(
     if !deployment.force {
         partitions::check(topics, plan.parallelism())?;
     }
-    let text = shown::plan(&site.cluster, &plan);
+    let text = shown::plan(&site.cluster, &plan, topics, new);
     if deployment.dry_run {
         if !json {
             write!(stdout(), "{text}")?;
@@ -122,12 +130,16 @@ pub fn carry_out(
     if !quiet {
         let _ = write!(stderr(), "{text}");
     }
-    if plan.is_empty() {
+    if plan.is_empty() && new.is_empty() {
         if !quiet {
             let _ = writeln!(stderr(), "nothing to do");
         }
     } else if !deployment.yes {
         agree()?;
+    }
+    for topic in new {
+        let created = topic.create();
+        created.map_err(|message| Failure::Run(site.pipeline.script.mask(&message)))?;
     }
     let done = site.cluster.apply(&plan, &site.patience, &mut site.teller(quiet));
     let done = done.map_err(|error| site.failure(error))?;

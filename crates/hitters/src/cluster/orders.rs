@@ -56,7 +56,7 @@ impl Site {
         let deployed = self.deployed()?;
         let parallelism = u64::from(parallelism);
         if !force {
-            let topics = partitions::of(&self.pipeline, &engine::plan(&self.pipeline)?)?;
+            let topics = partitions::of(&self.pipeline, &engine::plan(&self.pipeline)?, &[])?;
             partitions::check(&topics, parallelism)?;
         }
         let scaled = self

@@ -1,25 +1,28 @@
 //! The partitions of the topics that a pipeline reads, which decide how many subtasks it may have.
 //!
 //! Arroyo has one watermark a subtask. One that reads several partitions with a backlog advances by the fastest of them and drops the
-//! rows of the others as late, without counting them: with one subtask for each partition nothing is lost.
+//! rows of the others as late, without counting them: with one subtask for each partition nothing is lost. That holds for the topics
+//! through which a pipeline feeds its own longer windows, too.
 
 use crate::engine;
 use crate::failure::Failure;
+use crate::own_topics::NewTopic;
 use hitters_connectors::RunOptions;
 use hitters_connectors::topics::{TableTopic, Topics, of_table};
 use hitters_pipeline::Pipeline;
 use hitters_planner::plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A topic that a pipeline reads and does not write itself.
+/// A topic that a pipeline reads.
 #[derive(Clone, Debug)]
 pub struct Topic {
     pub topic: TableTopic,
     pub partitions: u64,
+    /// Whether the pipeline writes it as well.
+    pub written: bool,
 }
 
-/// The topics that come from outside, by name. One that the pipeline writes itself is left out: it is read as fast as it is
-/// written.
+/// The topics that come from outside, by name, without those that the pipeline writes itself.
 pub fn inputs(plan: &Plan) -> Vec<TableTopic> {
     let written: BTreeSet<String> = engine::sinks(plan)
         .filter_map(|table| Some(of_table(table)?.topic))
@@ -31,26 +34,48 @@ pub fn inputs(plan: &Plan) -> Vec<TableTopic> {
         .collect()
 }
 
-/// The same with their partitions.
-pub fn of(pipeline: &Pipeline, plan: &Plan) -> Result<Vec<Topic>, Failure> {
+/// The topics that a pipeline reads, with their partitions. Each that it reads or writes has to be there, or be one of those that are
+/// `coming`: a cluster would only try again and again.
+pub fn of(pipeline: &Pipeline, plan: &Plan, coming: &[NewTopic]) -> Result<Vec<Topic>, Failure> {
     let failed = |message: String| Failure::Run(pipeline.script.mask(&message));
-    let look = |topic: TableTopic| {
-        let servers = Topics::connect(&topic.bootstrap_servers, &topic.client_configs, &RunOptions::default());
-        let found = servers
-            .and_then(|servers| servers.describe(&topic.topic))
-            .map_err(failed)?;
-        let found = found.ok_or_else(|| {
-            failed(format!(
-                "there is no topic '{}' at {}: `hitters topics --create` makes it",
-                topic.topic, topic.bootstrap_servers
-            ))
-        })?;
-        Ok(Topic {
-            topic,
-            partitions: u64::try_from(found.partitions).unwrap_or(0),
-        })
-    };
-    inputs(plan).into_iter().map(look).collect()
+    let by_place = |topic: TableTopic| ((topic.bootstrap_servers.clone(), topic.topic.clone()), topic);
+    let read: BTreeMap<_, _> = engine::sources(plan)
+        .filter_map(|table| of_table(table).map(by_place))
+        .collect();
+    let written: BTreeMap<_, _> = engine::sinks(plan)
+        .filter_map(|table| of_table(table).map(by_place))
+        .collect();
+    let mut topics = Vec::new();
+    for (place, topic) in read
+        .iter()
+        .chain(written.iter().filter(|(place, _)| !read.contains_key(*place)))
+    {
+        let new = coming.iter().find(|new| new.spec.name == topic.topic);
+        let partitions = match new {
+            Some(new) => new.spec.partitions.unwrap_or(1),
+            None => {
+                let servers = Topics::connect(&topic.bootstrap_servers, &topic.client_configs, &RunOptions::default());
+                let found = servers
+                    .and_then(|servers| servers.describe(&topic.topic))
+                    .map_err(failed)?;
+                let found = found.ok_or_else(|| {
+                    failed(format!(
+                        "there is no topic '{}' at {}: `hitters topics --create` makes it",
+                        topic.topic, topic.bootstrap_servers
+                    ))
+                })?;
+                found.partitions
+            }
+        };
+        if read.contains_key(place) {
+            topics.push(Topic {
+                topic: topic.clone(),
+                partitions: u64::try_from(partitions).unwrap_or(0),
+                written: written.contains_key(place),
+            });
+        }
+    }
+    Ok(topics)
 }
 
 /// Refuses fewer subtasks than a topic has partitions.

@@ -9,6 +9,7 @@ use crate::cli::Replay;
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
+use crate::own_topics;
 use crate::replay::next_version;
 use hitters_arroyo::Cluster;
 use hitters_connectors::topics::{TableTopic, Topics};
@@ -57,7 +58,9 @@ pub fn replay(
 
     let next = load::load_version(&arguments.target, Some(version), files)?;
     let plan = engine::plan_for(&next, Some(deploy::target()))?;
-    let topics = match partitions::of(&next, &plan) {
+    let was = load::load_version(&arguments.target, Some(before), files)?;
+    let new = own_topics::missing(&engine::plan(&was)?, &plan).map_err(mask)?;
+    let topics = match partitions::of(&next, &plan, &new) {
         Err(_) if arguments.deployment.force => Vec::new(),
         found => found?,
     };
@@ -81,7 +84,14 @@ pub fn replay(
     let site = Site::new(cluster, next, arguments.cluster.patience);
     let asked = arguments.parallelism.map(u64::from);
     let wanted = deploy::wanted(&site.pipeline, Some(text), &topics, asked, &arguments.deployment)?;
-    let (_, done) = deploy::carry_out(&site, wanted, &topics, &arguments.deployment, arguments.json, quiet)?;
+    let (_, done) = deploy::carry_out(
+        &site,
+        wanted,
+        (&topics, &new),
+        &arguments.deployment,
+        arguments.json,
+        quiet,
+    )?;
     if done.is_none() {
         return Ok(());
     }

@@ -1,6 +1,8 @@
 //! Plans and states as people read them.
 
 use super::lag::Lag;
+use super::partitions::Topic;
+use crate::own_topics::NewTopic;
 use crate::show::{size, thousands};
 use arrow::temporal_conversions::timestamp_ms_to_datetime;
 use comfy_table::{CellAlignment, Table, presets};
@@ -8,8 +10,8 @@ use hitters_arroyo::{Change, Cluster, FunctionChange, Plan, Status};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// What a deployment would do: `+` is new, `~` changes, the rest stays.
-pub fn plan(cluster: &Cluster, plan: &Plan) -> String {
+/// What a deployment would do: `+` is new, `~` changes, the rest stays. `topics` are those that it reads, `new` those that are to be made.
+pub fn plan(cluster: &Cluster, plan: &Plan, topics: &[Topic], new: &[NewTopic]) -> String {
     let mut out = format!("{} on {}\n", plan.pipeline, cluster.url());
     let mut line = |sign: &str, what: &str, name: &str, says: &str| {
         let _ = writeln!(out, "  {sign} {what} {name}: {says}");
@@ -22,7 +24,24 @@ pub fn plan(cluster: &Cluster, plan: &Plan) -> String {
         };
         line(sign, "function", &function.name, says);
     }
-    let (sign, says) = change(plan);
+    for topic in new {
+        line(
+            "+",
+            "topic",
+            &topic.spec.name,
+            &format!("will be created, like {}", topic.like),
+        );
+    }
+    let (sign, mut says) = change(plan);
+    let own: Vec<_> = topics.iter().filter(|topic| topic.written).collect();
+    if matches!(plan.change, Change::Replace) && !own.is_empty() {
+        let names: Vec<_> = own.iter().map(|own| own.topic.topic.as_str()).collect();
+        let _ = write!(
+            says,
+            ". It would roll up what the one before left in {}, too",
+            names.join(", ")
+        );
+    }
     line(sign, "pipeline", &plan.pipeline, &says);
     if plan.older_functions {
         line(

@@ -19,7 +19,11 @@ pub struct Site {
 pub fn open(on: &OnCluster, pipeline: &Pipeline) -> Result<Option<Cluster>, Failure> {
     let settings = pipeline.settings.cluster.as_ref();
     let Some(url) = on.to.as_ref().or(settings.map(|settings| &settings.url)) else {
-        let given = [("--api-key-env", on.api_key_env.is_some()), ("--ca", on.ca.is_some())];
+        let given = [
+            ("--api-key-env", on.api_key_env.is_some()),
+            ("--ca", on.ca.is_some()),
+            ("--identity", on.identity.is_some()),
+        ];
         return match given.iter().find(|(_, given)| *given) {
             Some((option, _)) => Err(Failure::Usage(format!(
                 "{option} is for a cluster: say which with --to"
@@ -33,6 +37,8 @@ pub fn open(on: &OnCluster, pipeline: &Pipeline) -> Result<Option<Cluster>, Fail
     // What the file says of its cluster is not said to another one.
     let settings = settings.filter(|settings| settings.url == *url);
     options.ca = on.ca.clone().or(settings.and_then(|settings| settings.ca.clone()));
+    let own = settings.and_then(|settings| settings.identity.clone());
+    options.identity = on.identity.clone().or(own);
     options.api_key = match (&on.api_key_env, settings.and_then(|settings| settings.api_key.as_ref())) {
         (Some(name), _) => Some(std::env::var(name).map_err(|_| {
             Failure::Usage(format!(

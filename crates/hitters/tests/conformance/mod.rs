@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod compare;
+pub mod figures;
 pub mod rows;
 
 use crate::support::{command, ended, root};
@@ -142,9 +143,10 @@ impl World {
         assert_eq!(sent, options.events);
     }
 
-    /// Sends events that close every window before: a few in each partition, twice, since a watermark is told with the batch after.
+    /// Sends events that close every window before: a few in each partition, three times, since a watermark is told with the batch after.
+    /// The first closes minutes, the second days, and the third what is made of days.
     pub fn close(&self, last: &Generate) {
-        for further in [AFTER, 2 * AFTER] {
+        for further in [AFTER, 2 * AFTER, 3 * AFTER] {
             let closing = Generate {
                 events: 200,
                 start: last.start + further,

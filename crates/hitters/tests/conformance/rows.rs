@@ -5,7 +5,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use redis::Commands;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Rows by the place that they are at: `redis KEY`, `redis KEY FIELD`, `topic KEY`.
@@ -15,15 +15,24 @@ impl World {
     /// All rows of a pipeline's first version, of windows that end by `until`. The progress is left out: it says how far an engine
     /// is, not what it found.
     pub fn rows(&self, pipeline: &str, until: i64) -> Rows {
-        let mut rows = self.redis_rows(pipeline);
+        let mut rows = self.redis_rows(pipeline, 1);
         rows.extend(self.topic_rows(&format!("{pipeline}.results")));
-        rows.retain(|_, row| row["window_end"].as_i64().is_none_or(|end| end <= until));
+        let end = |row: &Value| row["window_end"].as_i64().or(row["until"].as_i64());
+        rows.retain(|_, row| end(row).is_none_or(|end| end <= until));
         rows
     }
 
-    pub fn redis_rows(&self, pipeline: &str) -> Rows {
+    /// The rows for analysts of windows that begin before `until`, each once: a cluster may write them again.
+    pub fn item_rows(&self, pipeline: &str, until: i64) -> BTreeSet<String> {
+        let rows = self.messages(&format!("{pipeline}.rows")).into_iter();
+        let rows = rows.filter(|(_, row)| row["window_start"].as_i64().is_some_and(|start| start < until));
+        rows.map(|(_, row)| row.to_string()).collect()
+    }
+
+    /// What a version has written to Redis, without its progress.
+    pub fn redis_rows(&self, pipeline: &str, version: u64) -> Rows {
         let mut connection = redis::Client::open(self.redis.url()).unwrap().get_connection().unwrap();
-        let keys: Vec<String> = connection.keys(format!("hh:{pipeline}:v1:*")).unwrap();
+        let keys: Vec<String> = connection.keys(format!("hh:{pipeline}:v{version}:*")).unwrap();
         let mut rows = Rows::new();
         for key in keys.iter().filter(|key| !key.ends_with(":progress")) {
             let kind: String = redis::cmd("TYPE").arg(key).query(&mut connection).unwrap();
@@ -46,6 +55,15 @@ impl World {
 
     /// The last row of each key of a topic; none if there is no such topic.
     fn topic_rows(&self, topic: &str) -> Rows {
+        let keyed = |(key, row): (Option<String>, Value)| {
+            let key = key.unwrap_or_else(|| panic!("{topic} has a row without a key: {row}"));
+            (format!("topic {key}"), row)
+        };
+        self.messages(topic).into_iter().map(keyed).collect()
+    }
+
+    /// All messages of a topic, those of a partition in order; none if there is no such topic.
+    fn messages(&self, topic: &str) -> Vec<(Option<String>, Value)> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.kafka.bootstrap_servers())
             .set("group.id", "conformance")
@@ -55,7 +73,7 @@ impl World {
         let wait = Duration::from_secs(10);
         let metadata = consumer.fetch_metadata(None, wait).unwrap();
         let Some(found) = metadata.topics().iter().find(|one| one.name() == topic) else {
-            return Rows::new();
+            return Vec::new();
         };
         let (mut list, mut left) = (TopicPartitionList::new(), 0);
         for partition in found.partitions() {
@@ -65,18 +83,13 @@ impl World {
                 .unwrap();
         }
         consumer.assign(&list).unwrap();
-        let mut rows = Rows::new();
+        let mut rows = Vec::new();
         while left > 0 {
             let message = consumer.poll(wait).expect("the topic has further messages").unwrap();
             left -= 1;
             let row: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
-            let key = match message.key() {
-                Some(key) => String::from_utf8_lossy(key).into_owned(),
-                None => ["set", "group_key", "window_start", "window_end"]
-                    .map(|name| row[name].to_string())
-                    .join(" "),
-            };
-            rows.insert(format!("topic {key}"), row);
+            let key = message.key().map(|key| String::from_utf8_lossy(key).into_owned());
+            rows.push((key, row));
         }
         rows
     }
