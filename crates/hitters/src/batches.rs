@@ -55,7 +55,7 @@ pub fn describe(pipeline: &Pipeline) -> Option<String> {
     (!out.is_empty()).then(|| format!("\non an Arroyo cluster:\n{out}"))
 }
 
-/// The number of rows whose sketch is no larger than they are, where half of the rows repeat an item.
+/// The number of rows whose sketch is no larger than they are, though none repeats an item.
 fn least_rows() -> usize {
     let fits = |rows: &usize| sketch_bytes(*rows) <= rows * (ITEM + BESIDE);
     (1..BATCH).find(fits).unwrap_or(BATCH)
@@ -66,7 +66,7 @@ fn sketch_bytes(rows: usize) -> usize {
         return usize::MAX;
     };
     for row in 0..rows {
-        let item = format!("{:0width$}", row / 2, width = ITEM);
+        let item = format!("{row:0ITEM$}");
         sketch.update(item.as_bytes(), 1);
     }
     sketch.to_bytes().len()

@@ -198,7 +198,8 @@ fn what_the_next_version_rolls_up_are_panes_of_its_own() {
             .filter(|(key, _)| key.starts_with("3600:"));
         let read = |(key, row): (String, String)| {
             let row: serde_json::Value = serde_json::from_str(&row).unwrap();
-            let number = |name: &str| row["answer"][name].as_u64().unwrap();
+            let answer: serde_json::Value = serde_json::from_str(row["answer"].as_str().unwrap()).unwrap();
+            let number = |name: &str| answer[name].as_u64().unwrap();
             (key, (number("capacity"), number("total")))
         };
         rows.map(read).collect()
