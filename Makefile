@@ -13,7 +13,7 @@ HITTERS = $(CARGO_TARGET_DIR)/release/hitters
 BUILD = cargo build --release --locked --package hitters
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install test test-long test-plugins test-kills test-simulation test-api test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints bench-state bench-service clean
+.PHONY: help run build install test test-long test-plugins test-kills test-simulation test-api test-arroyo lint fmt bench-sketch bench-connectors bench-kafka bench-latency bench-groups bench-checkpoints bench-state bench-service bench-answers clean
 
 help: ## Lists the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,10 @@ bench-state: ## Measures state beyond memory: a week of hourly panes over 100,00
 bench-service: ## Measures kept answers beside redis-benchmark GETs of the same bytes, and memory (HITTERS_BENCH_SOAK=3600)
 	@scripts/setup.sh bench
 	cargo bench --locked --package hitters --bench service
+
+bench-answers: ## Measures answers over a day and a week from each store, and the bytes of history in Cassandra
+	@scripts/setup.sh test
+	HITTERS_CASSANDRA_LIB="$$(scripts/services.sh cassandra)" cargo bench --locked --package hitters --features cassandra --bench answers
 
 clean: ## Removes what was built and what the runs wrote
 	rm -rf "$(CARGO_TARGET_DIR)" results

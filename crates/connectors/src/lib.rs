@@ -29,7 +29,7 @@ pub mod topics;
 
 pub use dead_letter::DeadLetter;
 pub use factory::Factory;
-pub use kafka::CONSUMER_SETTINGS;
+pub use kafka::{Begin, CONSUMER_SETTINGS, Record, Tail};
 pub use print::{Print, PrintFormat};
 pub use redis::Active;
 pub use run::{Attempt, Bound, MissingOffsets, Reporter, RunOptions, StartTimeout};

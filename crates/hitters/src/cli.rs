@@ -71,6 +71,8 @@ pub enum Command {
     /// Make, list and revoke the keys of a service.
     #[command(subcommand)]
     Keys(Keys),
+    /// Keep the history of a pipeline's answers in Cassandra: read its results topic, and roll minutes up to hours and days.
+    Archive(crate::archive::Archive),
 }
 
 /// How a service listens, whom it lets in.
@@ -122,6 +124,9 @@ pub struct Serve {
     /// Recent answers: redis://host:port or rediss://host:port; ${env:NAME} in it is a variable of the environment.
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
+    /// History that `hitters archive` wrote: cassandra://user:password@host:port,host:port/keyspace?dc=NAME; ${env:NAME} as above.
+    #[arg(long, value_name = "URL")]
+    pub cassandra: Option<String>,
     /// Answers in a file that `hitters run --answers` wrote; no run may have it open.
     #[arg(long, value_name = "FILE")]
     pub embedded: Option<PathBuf>,
@@ -627,7 +632,7 @@ fn silence(text: &str) -> Result<Silence, String> {
     Ok(Silence { partition, from, to })
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".into()),

@@ -4,6 +4,7 @@ use crate::batches;
 use crate::cli::{Check, Explain, TargetEngine};
 use crate::engine;
 use crate::failure::Failure;
+use crate::history;
 use crate::load;
 use crate::report::{self, Severity};
 use crate::show::thousands;
@@ -73,6 +74,7 @@ pub fn explain(arguments: &Explain, files: &mut Files) -> Result<(), Failure> {
     text.push_str(&costs(&plan));
     text.extend(spill::describe(&pipeline));
     text.extend(batches::describe(&pipeline));
+    text.extend(history::describe(&pipeline, &plan));
     write!(stdout().lock(), "{text}")?;
     Ok(())
 }

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answers;
+mod archive;
 mod batches;
 mod beside;
 mod cli;
@@ -17,6 +18,7 @@ mod engine;
 mod explain;
 mod failure;
 mod generate;
+mod history;
 mod inspect;
 mod keys;
 mod listen;
@@ -78,6 +80,7 @@ fn run(cli: &Cli, files: &mut Files) -> Result<(), Failure> {
         Command::Query(arguments) => query::run(arguments),
         Command::Top(arguments) => top::run(arguments),
         Command::Keys(arguments) => keys::run(arguments),
+        Command::Archive(arguments) => archive::run(arguments, cli.quiet, files),
         Command::Sketch(Sketch::Inspect(arguments)) => inspect::run(arguments),
         Command::Udf(Udf::Bundle(arguments)) => udf::bundle(arguments, cli.quiet),
         Command::Status(arguments) => orders::status(arguments, files),

@@ -53,15 +53,42 @@ fn stores(arguments: &Serve, file: Option<&hitters_pipeline::Serve>) -> Result<V
         let store = RedisStore::new(&url).map_err(|error| Failure::Usage(error.to_string()))?;
         stores.push(Arc::new(store));
     }
+    if let Some(url) = &arguments.cassandra {
+        stores.push(history(url)?);
+    }
     if let Some(path) = embedded {
         stores.push(Arc::new(EmbeddedStore::open(path).map_err(|error| away(&error))?));
     }
     if stores.is_empty() {
         return Err(Failure::Usage(
-            "no store is named: give --redis or --embedded, or a pipeline whose [serve] has redis or embedded".into(),
+            "no store is named: give --redis, --cassandra or --embedded, or a pipeline whose [serve] has redis or embedded".into(),
         ));
     }
     Ok(stores)
+}
+
+#[cfg(feature = "cassandra")]
+fn history(url: &str) -> Result<Arc<dyn Store>, Failure> {
+    let address = cassandra(url, "--cassandra")?;
+    Ok(Arc::new(hitters_results::CassandraStore::new(address)))
+}
+
+#[cfg(not(feature = "cassandra"))]
+fn history(_: &str) -> Result<Arc<dyn Store>, Failure> {
+    Err(no_cassandra())
+}
+
+/// The address that an option gives.
+#[cfg(feature = "cassandra")]
+pub fn cassandra(url: &str, option: &str) -> Result<hitters_results::cassandra::Address, Failure> {
+    let url = crate::listen::expand(option, url)?;
+    hitters_results::cassandra::Address::parse(&url).map_err(|error| Failure::Usage(format!("{option}: {error}")))
+}
+
+/// What a build without the client says.
+#[cfg(not(feature = "cassandra"))]
+pub fn no_cassandra() -> Failure {
+    Failure::Usage("this build of hitters has no client of Cassandra: build it with --features cassandra".into())
 }
 
 /// Where the answers of a run go.

@@ -25,7 +25,7 @@ fn key(folder: &Path, more: &[&str]) -> String {
 fn a_service_that_could_not_answer_or_would_answer_to_all_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let answers = folder.path().join("a.redb").display().to_string();
-    run(["serve"]).fails(2, &["no store is named", "--redis", "--embedded"]);
+    run(["serve"]).fails(2, &["no store is named", "--redis", "--cassandra", "--embedded"]);
     run(["serve", "--embedded", &answers, "--listen", "0.0.0.0:0"])
         .fails(2, &["can be reached from other machines", "hitters keys add"]);
     run(["serve", "--embedded", &answers, "--listen", "[::]:0"]).fails(2, &["there are no keys"]);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const BEGIN: i64 = 1_700_006_400_000 / HOUR * HOUR;
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "pipelines",
     "tiers",
     "known",
@@ -27,6 +27,7 @@ const TABLES: [&str; 9] = [
     "hours",
     "days",
     "positions",
+    "sources",
 ];
 
 fn scope(version: u64) -> Scope {
@@ -108,6 +109,7 @@ async fn what_was_seen_is_known_once_it_is_settled() {
     let node = Cassandra::shared();
     let store = open(&node, "settled").await;
     let writer = Writer::new(store.clone(), false);
+    assert!(writer.resume("log").await.unwrap().is_empty());
     let (from, to) = (BEGIN, BEGIN + 2 * MINUTE);
     writer
         .put(&[row(1, "g=a", 0, 5), row(1, "g=b", 0, 1)], None)
@@ -140,12 +142,22 @@ async fn what_was_seen_is_known_once_it_is_settled() {
         store.newest_of(&scope(1), "g", "g=a").await.unwrap().as_ref(),
         Some(&newest[0])
     );
-    // Another run goes on from what this one had seen.
+    // Another run goes on from what this one had seen, whether rows come or not.
     drop(writer);
     let writer = Writer::new(store.clone(), false);
-    writer.put(&[row(1, "g=b", 1, 2)], None).await.unwrap();
+    assert_eq!(writer.resume("log").await.unwrap(), [scope(1)].into());
     writer.freeze().await;
     assert!(writer.settle().await.unwrap());
+    assert_eq!(total(&store, "g", from, to).await, (13, vec![]));
+    assert!(
+        Writer::new(store.clone(), false)
+            .resume("other")
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    writer.hold().await.unwrap();
+    writer.put(&[row(1, "g=b", 1, 2)], None).await.unwrap();
     assert_eq!(total(&store, "g", from, to).await, (15, vec![]));
     assert_eq!(
         store.newest(&scope(1)).await.unwrap()[0].answer,
@@ -409,5 +421,8 @@ async fn a_login_is_needed_where_one_is_asked_for_and_missing_tables_say_what_to
         .await
         .unwrap_err()
         .to_string();
-    assert!(error.contains("run sql/cassandra/*.cql there"), "{error}");
+    assert!(
+        error.contains("`hitters archive` creates keyspace and tables"),
+        "{error}"
+    );
 }

@@ -17,6 +17,7 @@ mod progress;
 mod reader;
 mod sink;
 mod source;
+mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transactions;
@@ -27,6 +28,7 @@ pub(crate) use groups::Groups;
 pub(crate) use sink::KafkaSink;
 pub use source::CONSUMER_SETTINGS;
 pub(crate) use source::KafkaSource;
+pub use tail::{Begin, Record, Tail};
 
 use crate::format::{self, Decoding, Format};
 use crate::rows::METADATA;

@@ -40,6 +40,16 @@ impl Part {
             done,
         }
     }
+
+    /// The next offset.
+    pub(super) fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// The record at an offset was read.
+    pub(super) fn pass(&mut self, offset: i64) {
+        self.next = offset + 1;
+    }
 }
 
 pub(crate) struct KafkaReader {
@@ -230,7 +240,12 @@ impl KafkaReader {
 }
 
 /// True if the partition is read up to its present end.
-fn end_of_partition(event: RDKafkaErrorCode, message: &Message, part: &mut Part, topic: &str) -> Result<bool, String> {
+pub(super) fn end_of_partition(
+    event: RDKafkaErrorCode,
+    message: &Message,
+    part: &mut Part,
+    topic: &str,
+) -> Result<bool, String> {
     match event {
         RDKafkaErrorCode::PartitionEOF => {
             // Markers of transactions and gaps of compaction take offsets and are no messages.

@@ -41,6 +41,7 @@ pub(super) struct Statements {
     pub take: PreparedStatement,
     pub activate: PreparedStatement,
     pub tiers: PreparedStatement,
+    pub all_tiers: PreparedStatement,
     pub add_tier: PreparedStatement,
     pub known: PreparedStatement,
     pub piece: PreparedStatement,
@@ -48,6 +49,8 @@ pub(super) struct Statements {
     pub newest: PreparedStatement,
     pub newest_of: PreparedStatement,
     pub put_newest: PreparedStatement,
+    pub sources: PreparedStatement,
+    pub put_source: PreparedStatement,
     pub positions: PreparedStatement,
     pub put_position: PreparedStatement,
     /// By table.
@@ -177,7 +180,12 @@ fn refused(address: &Address, error: &PrepareError) -> StoreError {
         _ => None,
     };
     match missing {
-        Some(reason) => away(address, &format!("{reason}; run sql/cassandra/*.cql there")),
+        Some(reason) => away(
+            address,
+            &format!(
+                "{reason}; `hitters archive` creates keyspace and tables, and sql/cassandra has them to be run by hand"
+            ),
+        ),
         None => away(address, &error.to_string()),
     }
 }
@@ -214,6 +222,7 @@ impl Statements {
             take: on("UPDATE {ks}.pipelines SET attempt = ? WHERE pipeline = ? IF attempt = ?").await?,
             activate: on("UPDATE {ks}.pipelines SET active = ? WHERE pipeline = ? IF active = ?").await?,
             tiers: on("SELECT dims, width, kept FROM {ks}.tiers WHERE pipeline = ? AND version = ?").await?,
+            all_tiers: on("SELECT version, dims, width FROM {ks}.tiers WHERE pipeline = ?").await?,
             add_tier: on("INSERT INTO {ks}.tiers (pipeline, version, dims, width, kept) VALUES (?, ?, ?, ?, ?)").await?,
             known: prepare(format!("SELECT {PIECE} FROM {{ks}}.known {OF_TIER} LIMIT ?")).await?,
             piece: prepare(format!("SELECT {PIECE} FROM {{ks}}.known {OF_TIER} AND piece = ?")).await?,
@@ -237,6 +246,8 @@ impl Statements {
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?",
             )
             .await?,
+            sources: on("SELECT pipeline FROM {ks}.sources WHERE log = ?").await?,
+            put_source: on("INSERT INTO {ks}.sources (log, pipeline) VALUES (?, ?)").await?,
             positions: on("SELECT part, next_offset FROM {ks}.positions WHERE log = ?").await?,
             put_position: on("INSERT INTO {ks}.positions (log, part, next_offset) VALUES (?, ?, ?)").await?,
             read: try_join_all(read).await?,

@@ -4,7 +4,7 @@
 //! the pieces of the table `known`; rows and pieces expire, and a piece counts only while all of its rows are there. The newest
 //! windows may run ahead of what is known while they are being written: then the last known window stands in for them.
 //!
-//! [`CassandraStore`] reads; [`Writer`] writes. There is no TLS: the client is built without.
+//! [`CassandraStore`] reads; [`Writer`] is what `hitters archive` writes with. There is no TLS: the client is built without.
 
 mod address;
 mod connection;

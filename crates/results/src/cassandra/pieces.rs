@@ -79,6 +79,18 @@ impl Pieces {
         self.restarts.insert(tiered);
     }
 
+    /// Takes up what a run before this one saw of these windows and could not settle.
+    pub(super) async fn resume(&mut self, connection: &Connection, tiered: Tiered) -> Result<(), StoreError> {
+        let (scope, set, width) = &tiered;
+        let key = (&scope.pipeline, number(scope.version), set, width, i32::MAX);
+        let pieces: Vec<Piece> = connection.ask(&connection.say.known, &key).await?;
+        let open = pieces.iter().map(|piece| (piece.0, Known::of(piece)));
+        for (piece, known) in open.filter(|(_, known)| !known.is_settled()) {
+            self.all.entry((tiered.clone(), piece)).or_insert(known);
+        }
+        Ok(())
+    }
+
     /// Extends what was seen by rows that were written from `begun` on.
     pub(super) async fn see(&mut self, connection: &Connection, rows: &[&Row], begun: i64) -> Result<(), StoreError> {
         for (key, range) in ranges(rows) {

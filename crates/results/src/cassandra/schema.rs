@@ -101,10 +101,14 @@ mod tests {
         let all: Vec<String> = statements().collect();
         let names: Vec<&str> = all.iter().filter_map(|text| name(text)).collect();
         assert_eq!(names.len(), all.len());
-        for table in super::super::layout::TABLES
-            .iter()
-            .chain(&["pipelines", "tiers", "known", "newest", "positions"])
-        {
+        for table in super::super::layout::TABLES.iter().chain(&[
+            "pipelines",
+            "tiers",
+            "known",
+            "newest",
+            "positions",
+            "sources",
+        ]) {
             assert!(names.contains(table), "{table}");
         }
     }

@@ -33,6 +33,8 @@ struct State {
     attempts: HashMap<String, i64>,
     tiers: BTreeSet<Tiered>,
     pieces: Pieces,
+    /// The log that the rows come from.
+    log: Option<String>,
 }
 
 pub(super) fn scope(row: &Row) -> Scope {
@@ -59,6 +61,18 @@ impl Writer {
     /// Where it writes to.
     pub fn address(&self) -> &super::Address {
         self.store.address()
+    }
+
+    /// Takes up what a run before this one wrote from the same log and could not settle. Returns the scopes that the log is about.
+    ///
+    /// # Errors
+    /// If the store is away.
+    pub async fn resume(&self, log: &str) -> Result<BTreeSet<Scope>, StoreError> {
+        let connection = self.store.connection().await?;
+        let mut state = self.state.lock().await;
+        state.log = Some(log.to_owned());
+        let done = resume(&connection, &mut state, log).await;
+        self.store.heard(&connection, done)
     }
 
     /// By partition, the offset from which on a log was not archived yet.
@@ -156,10 +170,43 @@ impl Writer {
 }
 
 impl State {
+    /// Takes the next number of a pipeline, once.
+    async fn begin(&mut self, connection: &Connection, pipeline: &str) -> Result<(), StoreError> {
+        if self.attempts.contains_key(pipeline) {
+            return Ok(());
+        }
+        if let Some(log) = &self.log {
+            connection.tell(&connection.say.put_source, (log, pipeline)).await?;
+        }
+        let attempt = begin(connection, pipeline).await?;
+        self.attempts.insert(pipeline.to_owned(), attempt);
+        Ok(())
+    }
+
     /// Writes the pieces that changed.
     async fn save(&mut self, connection: &Connection) -> Result<(), StoreError> {
         self.pieces.save(connection, &self.attempts).await
     }
+}
+
+async fn resume(connection: &Connection, state: &mut State, log: &str) -> Result<BTreeSet<Scope>, StoreError> {
+    let say = &connection.say;
+    let mut scopes = BTreeSet::new();
+    let pipelines: Vec<(String,)> = connection.ask(&say.sources, &(log,)).await?;
+    for (pipeline,) in pipelines {
+        // What this run settles has to go before what an earlier one said.
+        state.begin(connection, &pipeline).await?;
+        let tiers: Vec<(i64, String, i64)> = connection.ask(&say.all_tiers, &(&pipeline,)).await?;
+        for (version, set, width) in tiers {
+            let scope = Scope {
+                pipeline: pipeline.clone(),
+                version: u64::try_from(version).unwrap_or_default(),
+            };
+            scopes.insert(scope.clone());
+            state.pieces.resume(connection, (scope, set, width)).await?;
+        }
+    }
+    Ok(scopes)
 }
 
 async fn attempt(connection: &Connection, pipeline: &str) -> Result<Option<i64>, StoreError> {
@@ -220,10 +267,7 @@ async fn end(connection: &Connection, scope: &Scope) -> Result<Option<i64>, Stor
 /// Windows and the newest of each group.
 async fn write(connection: &Connection, state: &mut State, rows: &[Row]) -> Result<(), StoreError> {
     for row in rows {
-        if !state.attempts.contains_key(&row.pipeline) {
-            let attempt = begin(connection, &row.pipeline).await?;
-            state.attempts.insert(row.pipeline.clone(), attempt);
-        }
+        state.begin(connection, &row.pipeline).await?;
         let tier = (scope(row), row.set.clone(), row.width());
         if !state.tiers.contains(&tier) {
             let (version, width) = (number(row.version), row.width());
