@@ -63,7 +63,7 @@ pub enum Command {
     #[command(subcommand)]
     Sketch(Sketch),
     /// Answer questions over REST, from the stores that pipelines write to.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Ask a running service for the top K, the count of an item, or what is above a share.
     Query(Query),
     /// Watch the ranking of a pipeline in the terminal, as a running service sees it.

@@ -63,7 +63,9 @@ impl Running {
             "-P",
             "pager=off",
         ]);
-        commands.iter().for_each(|command| drop(psql.args(["-c", command])));
+        for command in commands {
+            psql.args(["-c", command]);
+        }
         let done = psql.output().expect("psql is there; `make test` installs it");
         let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
         (done.status.success(), text)

@@ -16,12 +16,7 @@ const SKEW: i64 = 10 * MINUTE;
 
 /// Place of the table for windows of a width.
 pub(super) fn table(width: i64) -> usize {
-    match width {
-        ..MINUTE => 0,
-        ..HOUR => 1,
-        ..DAY => 2,
-        _ => 3,
-    }
+    [MINUTE, HOUR, DAY].iter().filter(|bound| width >= **bound).count()
 }
 
 /// Length of a partition: bounds it to some hundred windows of the usual widths.

@@ -76,10 +76,7 @@ pub fn read(filter: &Expr) -> Option<Vec<Condition>> {
 fn compared(column: &str, op: Operator, value: &ScalarValue) -> Option<Condition> {
     let column = column.to_owned();
     match op {
-        Operator::Eq => match text(value) {
-            Some(text) => Some(Condition::OneOf(column, [text].into())),
-            None => None,
-        },
+        Operator::Eq => text(value).map(|text| Condition::OneOf(column, [text].into())),
         Operator::Gt | Operator::GtEq => Some(Condition::From(column, millis(value)?)),
         // The condition stays in the plan: what is asked for may be wider than it.
         Operator::Lt | Operator::LtEq => Some(Condition::To(column, millis(value)?.saturating_add(1))),
