@@ -8,6 +8,11 @@ use std::collections::BTreeSet;
 /// The lists that make rows, by their names in the JSON.
 const LISTS: [&str; 4] = ["items", "estimates", "groups", "pipelines"];
 
+/// Columns that come first, in this order; others follow by name.
+const FIRST: [&str; 9] = [
+    "time", "kind", "rank", "item", "estimate", "lower", "upper", "certain", "share",
+];
+
 /// The rows of an answer, with a header.
 ///
 /// # Errors
@@ -38,22 +43,18 @@ pub fn csv(json: &str) -> Result<String, Problem> {
             })?;
             list.iter().map(flat).collect()
         };
-    // Columns in the order in which they come first.
-    let (mut columns, mut seen) = (Vec::new(), BTreeSet::new());
-    for (name, _) in rows.iter().flatten() {
-        if seen.insert(name.clone()) {
-            columns.push(name.clone());
-        }
-    }
+    let columns: BTreeSet<&String> = rows.iter().flatten().map(|(name, _)| name).collect();
+    let mut columns: Vec<&String> = columns.into_iter().collect();
+    columns.sort_by_key(|name| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| problem(error.to_string());
     if !columns.is_empty() {
         writer.write_record(&columns).map_err(failed)?;
     }
     for row in &rows {
-        let cell = |name: &String| {
+        let cell = |name: &&String| {
             row.iter()
-                .find(|(column, _)| column == name)
+                .find(|(column, _)| column == *name)
                 .map_or("", |(_, cell)| cell.as_str())
         };
         writer.write_record(columns.iter().map(cell)).map_err(failed)?;
