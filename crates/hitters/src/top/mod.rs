@@ -64,8 +64,13 @@ pub fn run(arguments: &Top) -> Result<(), Failure> {
     }
     let ended = Arc::new(AtomicBool::new(false));
     let flag = ended.clone();
-    ctrlc::set_handler(move || flag.store(true, Relaxed))
-        .map_err(|error| Failure::Run(format!("cannot watch for signals: {error}")))?;
+    let stop = move || {
+        flag.store(true, Relaxed);
+        // Where the terminal has gone away, crossterm looks for events for ever: nothing is left to show or to restore.
+        std::thread::sleep(2 * LOOK + Duration::from_secs(1));
+        std::process::exit(i32::from(Failure::Stopped.exit_code()));
+    };
+    ctrlc::set_handler(stop).map_err(|error| Failure::Run(format!("cannot watch for signals: {error}")))?;
     let every = arguments.every.max(Duration::from_millis(100));
     // From here on a panic restores the terminal, too: a hook of ratatui does it before the message is printed.
     let mut terminal =
