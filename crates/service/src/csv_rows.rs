@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 const LISTS: [&str; 4] = ["items", "estimates", "groups", "pipelines"];
 
 /// Columns that come first, in this order; others follow by name.
-const FIRST: [&str; 9] = [
-    "time", "kind", "rank", "item", "estimate", "lower", "upper", "certain", "share",
+const FIRST: [&str; 11] = [
+    "time", "kind", "pipeline", "version", "rank", "item", "estimate", "lower", "upper", "certain", "share",
 ];
 
 /// The rows of an answer, with a header.
