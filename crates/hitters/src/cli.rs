@@ -145,15 +145,8 @@ pub struct Query {
     /// How many items.
     #[arg(long, short, value_name = "ITEMS", default_value_t = 10)]
     pub k: u64,
-    /// The group, as region=eu. Again for each dimension; those that are left out are rolled up.
-    #[arg(long = "where", short = 'w', value_name = "DIMENSION=VALUE")]
-    pub filters: Vec<String>,
-    /// The dimension set. [default: the smallest that has all dimensions of --where]
-    #[arg(long, value_name = "SET")]
-    pub set: Option<String>,
-    /// So long up to the newest closed window, as 15m, 1h, 7d. [default: the newest window]
-    #[arg(long, value_name = "TIME")]
-    pub last: Option<String>,
+    #[command(flatten)]
+    pub about: crate::client::About,
     /// Begin of a range: RFC 3339, a day, or milliseconds since the epoch.
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,

@@ -16,6 +16,20 @@ pub struct Service {
     pub key: Option<String>,
 }
 
+/// Which counts a question is about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct About {
+    /// The group, as region=eu. Again for each dimension; those that are left out are rolled up.
+    #[arg(long = "where", short = 'w', value_name = "DIMENSION=VALUE")]
+    pub filters: Vec<String>,
+    /// The dimension set. [default: the smallest that has all dimensions of --where]
+    #[arg(long, value_name = "SET")]
+    pub set: Option<String>,
+    /// So long up to the newest closed window, as 15m, 1h, 7d. [default: the newest window]
+    #[arg(long, value_name = "TIME")]
+    pub last: Option<String>,
+}
+
 /// Asks a service.
 #[derive(Clone, Debug)]
 pub struct Client {

@@ -145,10 +145,10 @@ fn question(arguments: &Query) -> Question {
             "estimate"
         }
     };
-    pairs.extend(arguments.filters.iter().map(|filter| ("where", filter.clone())));
+    pairs.extend(arguments.about.filters.iter().map(|filter| ("where", filter.clone())));
     let given = [
-        ("set", &arguments.set),
-        ("last", &arguments.last),
+        ("set", &arguments.about.set),
+        ("last", &arguments.about.last),
         ("from", &arguments.from),
         ("to", &arguments.to),
         ("tz", &arguments.tz),

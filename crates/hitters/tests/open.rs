@@ -3,9 +3,7 @@
 
 mod support;
 
-use hitters_connectors::RunOptions;
-use hitters_connectors::generate::{Generate, to_topic};
-use hitters_connectors::topics::{TopicSpec, Topics};
+use hitters_connectors::generate::Generate;
 use hitters_tests::services::Kafka;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use support::serving::Serving;
-use support::{command, run as run_to_end};
+use support::{command, events, run as run_to_end};
 
 const SINK: &str = "
 CREATE TABLE tops (pipeline TEXT NOT NULL, version BIGINT NOT NULL, \"set\" TEXT NOT NULL, group_key TEXT NOT NULL,
@@ -95,23 +93,14 @@ fn an_open_window_grows_until_it_closes_and_then_says_the_same() {
 #[test]
 fn an_open_window_over_partitions_and_workers_has_every_row_once() {
     let kafka = Kafka::start();
-    let (servers, run) = (kafka.bootstrap_servers(), RunOptions::default());
-    let spec = TopicSpec {
-        name: "events".into(),
-        partitions: Some(4),
-        ..TopicSpec::default()
-    };
-    Topics::connect(&servers, &[], &run)
-        .unwrap()
-        .ensure(&spec, true)
-        .unwrap();
     let options = Generate {
         events: 60_000,
         rate: 2000.0,
         partitions: 4,
         ..Generate::default()
     };
-    to_topic(&options, &servers, "events", &[], &run, false, &mut |_| true).unwrap();
+    events::fill(&kafka, "events", &options);
+    let servers = kafka.bootstrap_servers();
     // A tumble and a hop over the same rows, counted by sketches (by partition) and exactly (by worker), with a step behind.
     let sql = format!(
         "

@@ -6,7 +6,7 @@ mod support;
 
 use hitters_connectors::RunOptions;
 use hitters_connectors::generate::{Generate, to_topic};
-use hitters_connectors::topics::{TopicSpec, Topics};
+use hitters_connectors::topics::Topics;
 use hitters_tests::services::{Kafka, Redis};
 use redis::Commands;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-use support::{command, run};
+use support::{command, events, run};
 
 const SQL: &str = "
 CREATE TABLE events (
@@ -42,23 +42,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let (kafka, redis) = (Kafka::start(), Redis::start());
-        let (servers, run) = (kafka.bootstrap_servers(), RunOptions::default());
-        let spec = TopicSpec {
-            name: "events".into(),
-            partitions: Some(4),
-            ..TopicSpec::default()
-        };
-        Topics::connect(&servers, &[], &run)
-            .unwrap()
-            .ensure(&spec, true)
-            .unwrap();
         let options = Generate {
             events: 200_000,
             rate: 5000.0,
             partitions: 4,
             ..Generate::default()
         };
-        to_topic(&options, &servers, "events", &[], &run, false, &mut |_| true).unwrap();
+        events::fill(&kafka, "events", &options);
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("top.sql"), SQL).unwrap();
         let world = Self { kafka, redis, folder };

@@ -282,25 +282,25 @@ mod tokens {
         format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 
-    #[test]
-    fn a_secret_from_the_environment_lets_tokens_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let answers = flights(folder.path());
-        let mut start = command([
-            "serve",
-            "--embedded",
-            &answers,
-            "--listen",
-            "127.0.0.1:0",
+    /// `hitters serve` that believes tokens of `us` for `hitters`, signed by this algorithm and whom `trust` names.
+    fn believing(answers: &str, algorithm: &str, trust: [&str; 2]) -> Command {
+        let serve = ["serve", "--embedded", answers, "--listen", "127.0.0.1:0"];
+        let tokens = [
             "--jwt-issuer",
             "us",
             "--jwt-audience",
             "hitters",
             "--jwt-algorithm",
-            "HS256",
-            "--jwt-secret",
-            "${env:HITTERS_TEST_SECRET}",
-        ]);
+            algorithm,
+        ];
+        command(serve.into_iter().chain(tokens).chain(trust))
+    }
+
+    #[test]
+    fn a_secret_from_the_environment_lets_tokens_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let answers = flights(folder.path());
+        let mut start = believing(&answers, "HS256", ["--jwt-secret", "${env:HITTERS_TEST_SECRET}"]);
         start.env("HITTERS_TEST_SECRET", SECRET);
         let service = Serving::spawn(start);
         let europe = token(json!({ "pipelines": ["flights.destinations"], "where": { "origin": ["JFK"] } }));
@@ -357,23 +357,7 @@ mod tokens {
     fn keys_of_a_provider_are_fetched_and_what_is_no_set_of_keys_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let answers = folder.path().join("a.redb").display().to_string();
-        let start = |url: &str| {
-            Serving::spawn(command([
-                "serve",
-                "--embedded",
-                &answers,
-                "--listen",
-                "127.0.0.1:0",
-                "--jwt-issuer",
-                "us",
-                "--jwt-audience",
-                "hitters",
-                "--jwt-algorithm",
-                "EdDSA",
-                "--jwt-jwks",
-                url,
-            ]))
-        };
+        let start = |url: &str| Serving::spawn(believing(&answers, "EdDSA", ["--jwt-jwks", url]));
         // RFC 8037, appendix A.2.
         let good = "HTTP/1.0 200 OK\r\n\r\n{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
         let url = provider(good);

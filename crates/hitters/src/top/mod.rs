@@ -10,7 +10,7 @@ mod bars;
 mod draw;
 mod state;
 
-use crate::client::{Client, Service};
+use crate::client::{About, Client, Service};
 use crate::failure::Failure;
 use crate::query;
 use asking::Asking;
@@ -35,15 +35,8 @@ pub struct Top {
     /// How many items.
     #[arg(long, short, value_name = "ITEMS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub k: u64,
-    /// The group, as region=eu. Again for each dimension; those that are left out are rolled up.
-    #[arg(long = "where", short = 'w', value_name = "DIMENSION=VALUE")]
-    pub filters: Vec<String>,
-    /// The dimension set. [default: the smallest that has all dimensions of --where]
-    #[arg(long, value_name = "SET")]
-    pub set: Option<String>,
-    /// So long up to the newest closed window, as 15m, 1h, 7d. [default: the newest window]
-    #[arg(long, value_name = "TIME")]
-    pub last: Option<String>,
+    #[command(flatten)]
+    pub about: About,
     /// How often to ask.
     #[arg(long, value_name = "TIME", value_parser = crate::cli::time, default_value = "1s")]
     pub every: Duration,

@@ -178,10 +178,10 @@ impl State {
         Self {
             pipelines: Vec::new(),
             pipeline: arguments.pipeline.clone(),
-            set: arguments.set.clone(),
-            group: Group::Given(arguments.filters.clone()),
+            set: arguments.about.set.clone(),
+            group: Group::Given(arguments.about.filters.clone()),
             groups: Vec::new(),
-            last: arguments.last.clone().unwrap_or_default(),
+            last: arguments.about.last.clone().unwrap_or_default(),
             k: arguments.k,
             ranking: None,
             history: History::default(),
@@ -550,9 +550,7 @@ pub mod tests {
         let mut state = State::new(&Top {
             pipeline: None,
             k: 5,
-            filters: Vec::new(),
-            set: None,
-            last: None,
+            about: crate::client::About::default(),
             every: std::time::Duration::from_secs(1),
             service: crate::client::Service::default(),
         });

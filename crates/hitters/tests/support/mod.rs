@@ -1,6 +1,7 @@
 //! Runs the real binary.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod events;
 pub mod numbers;
 pub mod outside;
 pub mod running;
