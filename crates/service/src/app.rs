@@ -4,9 +4,10 @@
 //! `kept` holds answers by their resolved question: those over closed windows until memory is wanted, others for a second;
 //! concurrent equal questions are computed once.
 
+use crate::access::Access;
 use crate::compute::{self, Computed};
 use crate::gate::Gate;
-use crate::limit::Limits;
+use crate::limit::{Left, Limits};
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::open::{self, Engine, Opened};
@@ -182,6 +183,17 @@ impl App {
 
     fn last(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Arc<Edge>, Instant)>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Questions a second that may be asked; 0 is no limit.
+    pub fn limit_of(&self, access: &Access) -> u32 {
+        access.limit_per_second.unwrap_or(self.limit_per_second)
+    }
+
+    /// Counts one question: the limit, and what is left or how long to wait. `None` where there is no limit.
+    pub fn count(&self, access: &Access, at: Instant) -> Option<(u32, Result<Left, Duration>)> {
+        let limit = self.limit_of(access);
+        (limit > 0).then(|| (limit, self.limits.take(&access.name, limit, at)))
     }
 
     /// The pipelines that the stores know, by name. A new one may be missing for some seconds.

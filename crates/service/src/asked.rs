@@ -35,8 +35,6 @@ pub struct Asked {
     pub what: String,
     /// The parameters, to be taken out one by one.
     pub parameters: Parameters,
-    /// The same as they came, for streams that ask again and again.
-    pub pairs: Pairs,
     headers: HeaderMap,
 }
 
@@ -73,8 +71,7 @@ impl FromRequestParts<Arc<App>> for Asked {
             access,
             pipeline,
             what: parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned(),
-            parameters: Parameters::new(pairs.clone()),
-            pairs,
+            parameters: Parameters::new(pairs),
             headers: parts.headers.clone(),
         })
     }

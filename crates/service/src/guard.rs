@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::keys::now;
-use crate::problem::Problem;
+use crate::limit::too_many;
 use crate::times;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -27,24 +27,10 @@ pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next
             return problem.into_response();
         }
     };
-    let limit = access.limit_per_second.unwrap_or(app.limit_per_second);
+    let counted = app.count(&access, begun);
     let name = access.name.clone();
-    // 0 is no limit.
-    let left = if limit == 0 {
-        None
-    } else {
-        Some(app.limits.take(&name, limit, begun))
-    };
-    if let Some(Err(wait)) = left {
-        let seconds = wait.as_secs() + 1;
-        let detail = format!("the key may ask {limit} questions a second; ask again in {seconds} s");
-        let problem = Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate-limit",
-            "too many questions",
-            detail,
-        )
-        .retry(seconds);
+    if let Some((limit, Err(wait))) = counted {
+        let problem = too_many(limit, wait);
         audit(&app, &name, &uri, problem.status, begun);
         let mut response = problem.into_response();
         limits(response.headers_mut(), limit, 0, wait);
@@ -52,7 +38,7 @@ pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next
     }
     request.extensions_mut().insert(Arc::new(access));
     let mut response = next.run(request).await;
-    if let Some(Ok(left)) = left {
+    if let Some((limit, Ok(left))) = counted {
         limits(response.headers_mut(), limit, left.remaining, left.reset);
     }
     audit(&app, &name, &uri, response.status(), begun);

@@ -259,7 +259,7 @@ async fn me(asked: Asked) -> Result<Response, Problem> {
     let access = &asked.access;
     let body = json!({
         "name": access.name, "pipelines": access.pipelines, "where": access.groups,
-        "limit_per_second": access.limit_per_second.unwrap_or(asked.app.limit_per_second),
+        "limit_per_second": asked.app.limit_of(access),
     });
     respond(body.to_string().into(), false)
 }

@@ -3,6 +3,8 @@
 //! A key has a theoretical arrival time. A question moves it on by the time that one question is worth; it may lie ahead of
 //! the clock by a second's worth at most. So a burst of one second's questions passes at once and the long-run rate is exact.
 
+use crate::problem::Problem;
+use http::StatusCode;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,6 +55,14 @@ impl Limits {
             reset: ahead,
         })
     }
+}
+
+/// 429: one question too many of a key with this limit, which passes after `wait`.
+pub fn too_many(limit: u32, wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + 1;
+    let detail = format!("the key may ask {limit} questions a second; ask again in {seconds} s");
+    let title = "too many questions";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limit", title, detail).retry(seconds)
 }
 
 #[cfg(test)]

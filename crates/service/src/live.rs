@@ -12,6 +12,7 @@ use crate::http::{ask, known};
 use crate::listeners::{Full, Seat};
 use crate::problem::Problem;
 use crate::question::{Parameters, When};
+use axum::extract::Query;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -107,14 +108,13 @@ impl Listener {
 }
 
 /// `GET /v1/pipelines/P/live`.
-pub async fn live(mut asked: Asked) -> Result<Response, Problem> {
+pub async fn live(mut asked: Asked, Query(pairs): Query<Pairs>) -> Result<Response, Problem> {
     asked.wants_csv()?;
     let Asked {
         app,
         access,
         pipeline,
         parameters,
-        pairs,
         ..
     } = &mut asked;
     let about = parameters.about("live")?;
@@ -138,7 +138,7 @@ pub async fn live(mut asked: Asked) -> Result<Response, Problem> {
         app: asked.app,
         pipeline: asked.pipeline,
         closed,
-        open: open.then_some(asked.pairs),
+        open: open.then_some(pairs),
         sent_open: String::new(),
         first: true,
         ready: VecDeque::new(),

@@ -4,6 +4,7 @@ use super::calls::Calls;
 use super::faults::Refused;
 use crate::access::Access;
 use crate::app::App;
+use crate::limit::too_many;
 use crate::problem::Problem;
 use hitters_results::{Edge, Filter, group};
 use http::StatusCode;
@@ -93,22 +94,10 @@ impl Session {
     /// # Errors
     /// If it is one too many.
     pub fn count(&self, access: &Access) -> Result<(), Refused> {
-        let limit = access.limit_per_second.unwrap_or(self.app.limit_per_second);
-        if limit == 0 {
-            return Ok(());
+        match self.app.count(access, Instant::now()) {
+            Some((limit, Err(wait))) => Err(too_many(limit, wait).into()),
+            _ => Ok(()),
         }
-        let taken = self.app.limits.take(&access.name, limit, Instant::now());
-        taken.map(drop).map_err(|wait| {
-            let seconds = wait.as_secs() + 1;
-            let detail = format!("the key may ask {limit} questions a second; ask again in {seconds} s");
-            Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate-limit",
-                "too many questions",
-                detail,
-            )
-            .into()
-        })
     }
 
     /// Looks up what the plan of a statement depends on.
