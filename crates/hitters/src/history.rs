@@ -2,7 +2,7 @@
 
 use crate::engine;
 use crate::show::thousands;
-use hitters_connectors::topics::of_table;
+use hitters_connectors::topics::{TableTopic, of_table};
 use hitters_pipeline::Pipeline;
 use hitters_planner::plan::{NodeKind, Plan};
 use hitters_planner::window::Window;
@@ -12,11 +12,19 @@ use std::fmt::Write;
 /// An answer of the compact form that the estimate is made for, too.
 const COMPACT: usize = 100;
 
+/// The topic that a pipeline's history comes from.
+///
+/// # Errors
+/// If it writes none: the name that it would have.
+pub fn topic(pipeline: &Pipeline, plan: &Plan) -> Result<TableTopic, String> {
+    let name = format!("{}.results", pipeline.name);
+    let mut topics = engine::sinks(plan).filter_map(|table| of_table(table));
+    topics.find(|topic| topic.topic == name).ok_or(name)
+}
+
 /// Bytes a day and group, by tier; `None` for a pipeline without a results topic.
 pub fn describe(pipeline: &Pipeline, plan: &Plan) -> Option<String> {
-    let topic = format!("{}.results", pipeline.name);
-    let mut topics = engine::sinks(plan).filter_map(|table| of_table(table));
-    topics.find(|of| of.topic == topic)?;
+    let topic = topic(pipeline, plan).ok()?.topic;
     let (width, capacity) = sketches(plan)?;
     let mut out = format!(
         "\nhistory of topic {topic} in Cassandra (`hitters archive`), bytes a group, for items of ten characters:\n"

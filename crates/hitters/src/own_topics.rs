@@ -2,7 +2,6 @@
 //! one version rolls up must not be what another one made. A replay makes those of the next version, each like that of the version before.
 
 use crate::engine;
-use hitters_connectors::RunOptions;
 use hitters_connectors::topics::{TableTopic, TopicSpec, Topics, of_table};
 use hitters_planner::plan::Plan;
 use std::collections::BTreeMap;
@@ -35,7 +34,7 @@ pub fn missing(before: &Plan, next: &Plan) -> Result<Vec<NewTopic>, String> {
         if found.contains_key(&key) {
             continue;
         }
-        let servers = connect(&topic)?;
+        let servers = topic.connect()?;
         if servers.describe(&topic.topic)?.is_some() {
             continue;
         }
@@ -43,16 +42,12 @@ pub fn missing(before: &Plan, next: &Plan) -> Result<Vec<NewTopic>, String> {
             name: topic.topic.clone(),
             ..TopicSpec::default()
         };
-        let spec = connect(old)?.describe(&old.topic)?;
+        let spec = old.connect()?.describe(&old.topic)?;
         let spec = spec.map_or(unknown, |old| old.like(&topic.topic));
         let like = old.topic.clone();
         found.insert(key, NewTopic { spec, like, servers });
     }
     Ok(found.into_values().collect())
-}
-
-fn connect(topic: &TableTopic) -> Result<Topics, String> {
-    Topics::connect(&topic.bootstrap_servers, &topic.client_configs, &RunOptions::default())
 }
 
 /// The topic of each table that is read or written.

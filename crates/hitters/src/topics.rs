@@ -4,8 +4,7 @@ use crate::cli;
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
-use hitters_connectors::RunOptions;
-use hitters_connectors::topics::{Outcome, TableTopic, TopicSpec, Topics, of_table};
+use hitters_connectors::topics::{Outcome, TableTopic, TopicSpec, of_table};
 use hitters_pipeline::Files;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,8 +32,7 @@ pub fn run(arguments: &cli::Topics, files: &mut Files) -> Result<(), Failure> {
     let mut found: Vec<Value> = Vec::new();
     let mut as_wanted = true;
     for topic in topics.into_values() {
-        let servers =
-            Topics::connect(&topic.bootstrap_servers, &topic.client_configs, &RunOptions::default()).map_err(failed)?;
+        let servers = topic.connect().map_err(failed)?;
         let spec = wanted(arguments, &topic.topic);
         let outcome = servers.ensure(&spec, arguments.create).map_err(failed)?;
         let is = servers.describe(&topic.topic).map_err(failed)?;

@@ -71,6 +71,17 @@ pub struct TableTopic {
     pub topic: String,
 }
 
+impl TableTopic {
+    /// Connects to its brokers.
+    ///
+    /// # Errors
+    ///
+    /// If none of them answers in time.
+    pub fn connect(&self) -> Result<Topics, String> {
+        Topics::connect(&self.bootstrap_servers, &self.client_configs, &RunOptions::default())
+    }
+}
+
 /// The topic of a `kafka` table; `None` for tables of other connectors.
 pub fn of_table(table: &Table) -> Option<TableTopic> {
     let kafka = table.spec.as_any().downcast_ref::<KafkaTable>()?;

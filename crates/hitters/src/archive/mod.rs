@@ -58,14 +58,12 @@ fn log(arguments: &Archive, files: &mut Files) -> Result<Log, Failure> {
     };
     let pipeline = crate::load::load(&target, files)?;
     let plan = crate::engine::plan(&pipeline)?;
-    let wanted = format!("{}.results", pipeline.name);
-    let mut topics = crate::engine::sinks(&plan).filter_map(|table| hitters_connectors::topics::of_table(table));
-    let Some(topic) = topics.find(|topic| topic.topic == wanted) else {
-        return Err(Failure::Usage(format!(
+    let topic = crate::history::topic(&pipeline, &plan).map_err(|wanted| {
+        Failure::Usage(format!(
             "{name} writes no topic '{wanted}': add sql/tables/history.sql and sql/queries/panes/publish.sql to it, or name a topic \
              of rows with --topic"
-        )));
-    };
+        ))
+    })?;
     let mut all = topic.client_configs;
     all.extend(settings);
     Ok(Log {

@@ -8,7 +8,7 @@ use super::partitions;
 use crate::engine;
 use crate::replay;
 use hitters_connectors::topics::Topics;
-use hitters_connectors::{Active, Bound, RunOptions};
+use hitters_connectors::{Active, Bound};
 use hitters_pipeline::Pipeline;
 use hitters_planner::plan::Plan;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ impl Look {
         };
         let active = replay::open(pipeline, plan).map_err(said)?;
         let active = active.ok_or("it writes nothing to Redis")?;
-        let topics = Topics::connect(&input.bootstrap_servers, &input.client_configs, &RunOptions::default())?;
+        let topics = input.connect()?;
         Ok(Self {
             active,
             topics,

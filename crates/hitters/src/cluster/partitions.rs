@@ -7,8 +7,7 @@
 use crate::engine;
 use crate::failure::Failure;
 use crate::own_topics::NewTopic;
-use hitters_connectors::RunOptions;
-use hitters_connectors::topics::{TableTopic, Topics, of_table};
+use hitters_connectors::topics::{TableTopic, of_table};
 use hitters_pipeline::Pipeline;
 use hitters_planner::plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,10 +53,8 @@ pub fn of(pipeline: &Pipeline, plan: &Plan, coming: &[NewTopic]) -> Result<Vec<T
         let partitions = match new {
             Some(new) => new.spec.partitions.unwrap_or(1),
             None => {
-                let servers = Topics::connect(&topic.bootstrap_servers, &topic.client_configs, &RunOptions::default());
-                let found = servers
-                    .and_then(|servers| servers.describe(&topic.topic))
-                    .map_err(failed)?;
+                let found = topic.connect().and_then(|servers| servers.describe(&topic.topic));
+                let found = found.map_err(failed)?;
                 let found = found.ok_or_else(|| {
                     failed(format!(
                         "there is no topic '{}' at {}: `hitters topics --create` makes it",

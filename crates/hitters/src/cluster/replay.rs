@@ -12,8 +12,8 @@ use crate::load;
 use crate::own_topics;
 use crate::replay::next_version;
 use hitters_arroyo::Cluster;
-use hitters_connectors::topics::{TableTopic, Topics};
-use hitters_connectors::{Bound, RunOptions};
+use hitters_connectors::Bound;
+use hitters_connectors::topics::TableTopic;
 use hitters_pipeline::{Files, Pipeline};
 use hitters_planner::read_from;
 use std::io::{Write, stderr};
@@ -113,7 +113,7 @@ pub fn replay(
 /// Says in Kafka where the group of the new version begins. The offsets are there before a reader is.
 fn begin_at(inputs: &[TableTopic], group: &str, from: Bound) -> Result<(), String> {
     for input in inputs {
-        let topics = Topics::connect(&input.bootstrap_servers, &input.client_configs, &RunOptions::default())?;
+        let topics = input.connect()?;
         let positions = topics.positions(&input.topic, from)?;
         topics.commit(&input.topic, group, &positions)?;
     }
