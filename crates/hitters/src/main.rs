@@ -18,6 +18,7 @@ mod engine;
 mod explain;
 mod failure;
 mod generate;
+mod heap;
 mod history;
 mod inspect;
 mod keys;

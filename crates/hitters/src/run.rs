@@ -5,6 +5,7 @@ use crate::cli::{Format, Missing, Run};
 use crate::control::{Control, Do, Order, Shown};
 use crate::engine;
 use crate::failure::Failure;
+use crate::heap::Heap;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::replay::{self, Switch};
@@ -260,7 +261,7 @@ impl<'a> Session<'a> {
         let stopper = job.stopper();
         let mut progress = Progress::new(&self.pipeline.name, self.quiet);
         let (mut order, mut failed) = (None, None);
-        let mut wall_clock = WallClock::new();
+        let (mut wall_clock, mut heap) = (WallClock::new(), Heap::new(self.options.memory_limit));
         while !job.is_finished() {
             if order.is_none() {
                 order = self.control.as_ref().and_then(Control::order);
@@ -287,6 +288,7 @@ impl<'a> Session<'a> {
                 );
                 return Err(wall_clock::begin_anew());
             }
+            heap.look();
             progress.show(job.metrics());
             std::thread::sleep(LOOK);
         }

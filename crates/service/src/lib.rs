@@ -45,6 +45,7 @@ pub mod types;
 pub use access::Access;
 pub use exposition::{Exposition, Kind};
 pub use keys::{Key, KeyFile, KeyFileError};
+pub use metrics::resident;
 pub use open::Engine;
 pub use service::{Options, Service, ServiceError, Tls};
 pub use tokens::{KeySource, MOST_BYTES, TokenOptions, Trust};

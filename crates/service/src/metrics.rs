@@ -164,8 +164,8 @@ pub async fn metrics(asked: Asked) -> Result<Response, Problem> {
     Ok((kind, text.into_text()).into_response())
 }
 
-/// Memory of the process, where the system says it (Linux).
-fn resident() -> Option<u64> {
+/// Resident memory of this process in bytes, where the system says it (Linux).
+pub fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
