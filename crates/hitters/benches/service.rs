@@ -216,7 +216,9 @@ fn wrk(url: &str, authorization: &str, connections: u64, seconds: u64, script: O
         "--latency",
     ]);
     wrk.args(["-H", authorization]);
-    script.iter().for_each(|script| drop(wrk.arg("-s").arg(script)));
+    if let Some(script) = script {
+        wrk.arg("-s").arg(script);
+    }
     let said = output(wrk.arg(url));
     let number = |begin: &str| said.lines().find_map(|line| line.trim().strip_prefix(begin));
     let millis = |percent: &str| {

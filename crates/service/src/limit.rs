@@ -34,7 +34,9 @@ impl Limits {
     /// If it is one too many: for how long to wait.
     pub fn take(&self, key: &str, per_second: u32, now: Instant) -> Result<Left, Duration> {
         let per_second = per_second.max(1);
-        let (burst, one) = (Duration::from_secs(1), Duration::from_secs(1) / per_second);
+        // More than a question each nanosecond is no limit.
+        let burst = Duration::from_secs(1);
+        let one = (burst / per_second).max(Duration::from_nanos(1));
         let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         if arrivals.len() >= MOST && !arrivals.contains_key(key) {
             arrivals.retain(|_, arrival| *arrival > now);
@@ -79,6 +81,7 @@ mod tests {
         };
         assert_eq!((passed(0), passed(50), passed(100), passed(1100)), (10, 0, 1, 10));
         assert_eq!(limits.take("b", 10, start).map(|left| left.remaining), Ok(9));
+        assert_eq!(limits.take("c", u32::MAX, start).map(|left| left.remaining), Ok(999_999_999));
         let wait = limits.take("a", 10, start + Duration::from_millis(1100)).unwrap_err();
         assert_eq!(wait, Duration::from_millis(100));
     }
