@@ -1,8 +1,8 @@
 //! `[checkpoint]`: where a run keeps its state, how often, and how much of it.
 
 use crate::fault::Place;
-use crate::manifest::{Keys, Reader, join};
 use crate::quantity;
+use crate::reader::{Keys, Reader, join};
 use std::cell::RefCell;
 use std::time::Duration;
 use toml::Spanned;

@@ -1,8 +1,8 @@
 //! `[cluster]`: the Arroyo cluster that a pipeline is deployed to.
 
 use crate::fault::Fault;
-use crate::manifest::{Keys, Reader, join};
 use crate::parameter::Value;
+use crate::reader::{Keys, Reader, join};
 use std::fmt;
 use std::path::PathBuf;
 use toml::Spanned;

@@ -1,6 +1,6 @@
 //! `dead_letter`: where rows go that were dropped as bad.
 
-use crate::manifest::{Keys, Reader, join};
+use crate::reader::{Keys, Reader, join};
 use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::DeValue;

@@ -4,14 +4,14 @@ use crate::checkpoint::Checkpoint;
 use crate::cluster::Cluster;
 use crate::dead_letter::DeadLetter;
 use crate::fault::{Fault, FileId, Files, Place};
-use crate::parameter::{Environment, Overrides, Parameters, RESERVED, Value, is_name};
-use crate::quantity;
+use crate::parameter::{Environment, Overrides, Parameters, RESERVED, Value};
+use crate::reader::{Keys, Reader, join};
 use crate::script::Script;
 use crate::serve::Serve;
+use crate::show::Show;
 use crate::state::State;
 use std::fs;
-use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -77,21 +77,6 @@ pub struct Settings {
     pub serve: Option<Serve>,
 }
 
-/// `[[show]]`: one table of answers to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Show {
-    /// A sink table of the SQL.
-    pub table: String,
-    /// Where the pipeline file names it, for an error if there is no such table.
-    pub place: Place,
-    /// The headline; the table's name if not given.
-    pub title: Option<String>,
-    /// How many windows, the last ones.
-    pub windows: usize,
-    /// How many groups of a window, the first ones by key.
-    pub groups: usize,
-}
-
 /// A pipeline that cannot run: why, and its SQL as far as it could be put together.
 #[derive(Debug)]
 pub struct Broken {
@@ -106,20 +91,6 @@ impl From<Vec<Fault>> for Broken {
         Self { faults, script: None }
     }
 }
-
-/// Keys of the pipeline file that are planned and do nothing yet. They are refused: a setting that has no effect is worse
-/// than none.
-const LATER: [(&str, &str); 3] = [
-    (
-        "retention",
-        "this version does not prune: set 'target.ttl_secs' on the Redis tables",
-    ),
-    ("panes", "this version has no roll-up: write the windows into the SQL"),
-    (
-        "sets",
-        "this version has no roll-up: write one INSERT for each dimension set",
-    ),
-];
 
 impl Pipeline {
     /// Reads a pipeline file and the SQL files that it names.
@@ -356,99 +327,7 @@ fn read(path: &Path) -> Result<String, Fault> {
     })
 }
 
-/// Joins and drops `.` and `dir/..`, so that paths read well. A leading `..` stays.
-pub(crate) fn join(base: &Path, path: &str) -> PathBuf {
-    let mut joined = PathBuf::new();
-    for component in base.join(path).components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(joined.components().next_back(), Some(Component::Normal(_))) => {
-                joined.pop();
-            }
-            other => joined.push(other),
-        }
-    }
-    joined
-}
-
-/// The keys of one TOML table, taken out one by one.
-pub(crate) struct Keys<'a> {
-    table: &'a DeTable<'a>,
-    taken: Vec<&'static str>,
-}
-
-impl<'a> Keys<'a> {
-    pub(crate) fn new(table: &'a DeTable<'a>) -> Self {
-        Self {
-            table,
-            taken: Vec::new(),
-        }
-    }
-
-    pub(crate) fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.taken.push(key);
-        self.table
-            .iter()
-            .find(|(name, _)| name.get_ref() == key)
-            .map(|(_, value)| value)
-    }
-}
-
-/// Checks values of one pipeline file and collects what is wrong.
-pub(crate) struct Reader<'a> {
-    pub(crate) file: FileId,
-    pub(crate) base: &'a Path,
-    pub(crate) environment: Environment<'a>,
-    faults: Vec<Fault>,
-}
-
 impl Reader<'_> {
-    pub(crate) fn fault(&mut self, place: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
-        self.faults.push(Fault::new(message).at(self.file, place).hint(hint));
-    }
-
-    /// How many faults were found so far.
-    pub(crate) fn faults(&self) -> usize {
-        self.faults.len()
-    }
-
-    pub(crate) fn unknown(&mut self, keys: &Keys<'_>, known: &[&str]) {
-        for (key, _) in keys
-            .table
-            .iter()
-            .filter(|(key, _)| !keys.taken.contains(&key.get_ref().as_ref()))
-        {
-            let name = key.get_ref().as_ref();
-            match LATER.iter().find(|(later, _)| *later == name) {
-                Some((_, instead)) => self.fault(key.span(), format!("the key '{name}' has no effect yet"), *instead),
-                None => self.fault(
-                    key.span(),
-                    format!("unknown key '{name}'"),
-                    format!("known keys: {}", known.join(", ")),
-                ),
-            }
-        }
-    }
-
-    pub(crate) fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Value> {
-        self.text_from(value, self.environment)
-    }
-
-    /// A text with values of this environment.
-    pub(crate) fn text_from(&mut self, value: &Spanned<DeValue<'_>>, environment: Environment<'_>) -> Option<Value> {
-        let DeValue::String(text) = value.get_ref() else {
-            self.fault(value.span(), "a text was expected here", "write it in quotes");
-            return None;
-        };
-        match Value::expand(text, environment) {
-            Ok(value) => Some(value),
-            Err((message, hint)) => {
-                self.fault(value.span(), message, hint);
-                None
-            }
-        }
-    }
-
     fn name(&mut self, value: &Spanned<DeValue<'_>>) -> Option<String> {
         let name = self.text(value)?.text;
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
@@ -460,44 +339,6 @@ impl Reader<'_> {
             "use letters, digits, - and _: it becomes a part of keys and topics",
         );
         None
-    }
-
-    pub(crate) fn integer(
-        &mut self,
-        value: &Spanned<DeValue<'_>>,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Option<u64> {
-        let number = match value.get_ref() {
-            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
-                .ok()
-                .filter(|n| range.contains(n)),
-            _ => None,
-        };
-        if number.is_none() {
-            self.fault(
-                value.span(),
-                "this is no number that can stand here",
-                format!("a whole number from {} to {}", range.start(), range.end()),
-            );
-        }
-        number
-    }
-
-    pub(crate) fn size(&mut self, value: &Spanned<DeValue<'_>>) -> Option<u64> {
-        if let DeValue::Integer(_) = value.get_ref() {
-            return self.integer(value, 1..=1 << 53);
-        }
-        let text = self.text(value)?.text;
-        quantity::bytes(&text)
-            .map_err(|hint| self.fault(value.span(), format!("'{text}' is not a size"), hint))
-            .ok()
-    }
-
-    pub(crate) fn duration(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
-        let text = self.text(value)?.text;
-        quantity::duration(&text)
-            .map_err(|hint| self.fault(value.span(), format!("'{text}' is not a duration"), hint))
-            .ok()
     }
 
     fn sql(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<(PathBuf, Place)> {
@@ -529,145 +370,5 @@ impl Reader<'_> {
                 range: value.span(),
             },
         ))
-    }
-
-    /// `[parameters]`, or `[paths]` whose values are file names relative to the pipeline file.
-    fn parameters(&mut self, value: &Spanned<DeValue<'_>>, parameters: &mut Parameters, paths: bool) {
-        let DeValue::Table(table) = value.get_ref() else {
-            let name = if paths { "paths" } else { "parameters" };
-            self.fault(
-                value.span(),
-                format!("'{name}' must be a table"),
-                format!("write [{name}], then a line 'key = value' for each"),
-            );
-            return;
-        };
-        for (key, value) in table.iter() {
-            let name = key.get_ref().as_ref();
-            if !is_name(name) || RESERVED.contains(&name) {
-                let hint = format!(
-                    "a name has letters, digits and _, and is none of {}",
-                    RESERVED.join(", ")
-                );
-                self.fault(key.span(), format!("'{name}' cannot be the name of a parameter"), hint);
-                continue;
-            }
-            let filled = match value.get_ref() {
-                DeValue::String(_) => self
-                    .text(value)
-                    .map(|value| if paths { self.path(&value) } else { value }),
-                DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) if !paths => {
-                    Some(Value::plain(plain(value.get_ref())))
-                }
-                _ => {
-                    let hint = if paths {
-                        "a file name in quotes"
-                    } else {
-                        "a text, a number, true or false"
-                    };
-                    self.fault(
-                        value.span(),
-                        format!("the parameter '{name}' has no value that can be filled in"),
-                        hint,
-                    );
-                    None
-                }
-            };
-            let Some(filled) = filled else { continue };
-            if !parameters.declare(
-                name,
-                filled,
-                Place {
-                    file: self.file,
-                    range: key.span(),
-                },
-            ) {
-                self.fault(
-                    key.span(),
-                    format!("'{name}' stands in [parameters] and in [paths]"),
-                    "take one of them out",
-                );
-            }
-        }
-    }
-
-    fn path(&self, value: &Value) -> Value {
-        let joined = |path: &str| join(self.base, path).display().to_string();
-        Value {
-            text: joined(&value.text),
-            shown: joined(&value.shown),
-        }
-    }
-
-    fn shows(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<Show> {
-        let DeValue::Array(list) = value.get_ref() else {
-            self.fault(
-                value.span(),
-                "'show' must be a list of tables",
-                "write [[show]], with two brackets",
-            );
-            return Vec::new();
-        };
-        list.iter().filter_map(|one| self.show(one)).collect()
-    }
-
-    fn show(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Show> {
-        let DeValue::Table(table) = value.get_ref() else {
-            self.fault(
-                value.span(),
-                "'show' must be a list of tables",
-                "write [[show]], then table = \"...\" below it",
-            );
-            return None;
-        };
-        let mut keys = Keys::new(table);
-        let name = keys.take("table");
-        let title = keys
-            .take("title")
-            .and_then(|value| self.text(value))
-            .map(|title| title.text);
-        let count = |reader: &mut Self, value: Option<&Spanned<DeValue<'_>>>, default: usize| {
-            let number = value.and_then(|value| reader.integer(value, 1..=1000));
-            number
-                .and_then(|number| usize::try_from(number).ok())
-                .unwrap_or(default)
-        };
-        let windows = keys.take("windows");
-        let windows = count(self, windows, 1);
-        let groups = keys.take("groups");
-        let groups = count(self, groups, 10);
-        self.unknown(&keys, &["table", "title", "windows", "groups"]);
-        let Some(name) = name else {
-            self.fault(
-                value.span(),
-                "[[show]] names no table",
-                "add table = \"NAME\", a table that the SQL writes to",
-            );
-            return None;
-        };
-        let table = self.text(name)?.text;
-        Some(Show {
-            table,
-            place: Place {
-                file: self.file,
-                range: name.span(),
-            },
-            title,
-            windows,
-            groups,
-        })
-    }
-}
-
-/// A number or truth value as SQL writes it.
-fn plain(value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => number.to_string(),
-            Err(_) => number.as_str().to_string(),
-        },
-        DeValue::Float(number) => number.as_str().to_string(),
-        DeValue::Boolean(truth) => truth.to_string(),
-        _ => String::new(),
     }
 }

@@ -1,8 +1,11 @@
 //! Parameters: names with values that are filled into SQL.
 
 use crate::fault::{Fault, Place};
+use crate::reader::{Reader, join};
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use toml::Spanned;
+use toml::de::DeValue;
 
 /// Reads a variable of the environment; a test gives its own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -181,5 +184,88 @@ impl Parameters {
             place: parameter.place.clone(),
             hint: Some(format!("write ${{{name}}} where its value belongs, or take it out")),
         })
+    }
+}
+
+impl Reader<'_> {
+    /// `[parameters]`, or `[paths]` whose values are file names relative to the pipeline file.
+    pub(crate) fn parameters(&mut self, value: &Spanned<DeValue<'_>>, parameters: &mut Parameters, paths: bool) {
+        let DeValue::Table(table) = value.get_ref() else {
+            let name = if paths { "paths" } else { "parameters" };
+            self.fault(
+                value.span(),
+                format!("'{name}' must be a table"),
+                format!("write [{name}], then a line 'key = value' for each"),
+            );
+            return;
+        };
+        for (key, value) in table.iter() {
+            let name = key.get_ref().as_ref();
+            if !is_name(name) || RESERVED.contains(&name) {
+                let hint = format!(
+                    "a name has letters, digits and _, and is none of {}",
+                    RESERVED.join(", ")
+                );
+                self.fault(key.span(), format!("'{name}' cannot be the name of a parameter"), hint);
+                continue;
+            }
+            let filled = match value.get_ref() {
+                DeValue::String(_) => self
+                    .text(value)
+                    .map(|value| if paths { self.path(&value) } else { value }),
+                DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) if !paths => {
+                    Some(Value::plain(plain(value.get_ref())))
+                }
+                _ => {
+                    let hint = if paths {
+                        "a file name in quotes"
+                    } else {
+                        "a text, a number, true or false"
+                    };
+                    self.fault(
+                        value.span(),
+                        format!("the parameter '{name}' has no value that can be filled in"),
+                        hint,
+                    );
+                    None
+                }
+            };
+            let Some(filled) = filled else { continue };
+            if !parameters.declare(
+                name,
+                filled,
+                Place {
+                    file: self.file,
+                    range: key.span(),
+                },
+            ) {
+                self.fault(
+                    key.span(),
+                    format!("'{name}' stands in [parameters] and in [paths]"),
+                    "take one of them out",
+                );
+            }
+        }
+    }
+
+    fn path(&self, value: &Value) -> Value {
+        let joined = |path: &str| join(self.base, path).display().to_string();
+        Value {
+            text: joined(&value.text),
+            shown: joined(&value.shown),
+        }
+    }
+}
+
+/// A number or truth value as SQL writes it.
+fn plain(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => number.to_string(),
+            Err(_) => number.as_str().to_string(),
+        },
+        DeValue::Float(number) => number.as_str().to_string(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        _ => String::new(),
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::cluster::Secret;
 use crate::fault::Fault;
-use crate::manifest::{Keys, Reader, join};
 use crate::parameter::Value;
+use crate::reader::{Keys, Reader, join};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! `[state]`: where a run keeps state while it is in use.
 
 use crate::fault::Place;
-use crate::manifest::{Keys, Reader};
+use crate::reader::{Keys, Reader};
 use toml::Spanned;
 use toml::de::DeValue;
 
