@@ -1,7 +1,8 @@
 //! Draws the state on a screen of any size.
 
 use super::bars::bar;
-use super::state::{Change, Group, Line as Ranked, State};
+use super::model::{Change, Group, Line as Ranked};
+use super::state::State;
 use crate::client::number;
 use crate::show::thousands;
 use ratatui::Frame;

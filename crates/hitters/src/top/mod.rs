@@ -8,6 +8,8 @@
 mod asking;
 mod bars;
 mod draw;
+mod keys;
+mod model;
 mod state;
 
 use crate::client::{About, Client, Service};
@@ -16,8 +18,9 @@ use crate::query;
 use asking::Asking;
 use clap::Args;
 use draw::Look;
+use keys::Move;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use state::{Move, State};
+use state::State;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

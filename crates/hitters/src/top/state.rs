@@ -1,31 +1,18 @@
 //! What is chosen, what was answered, and what to ask next.
 
 use super::Top;
+use super::model::{Change, Group, History, Line, Pipeline, Ranking};
 use crate::client::{Question, number, segment};
 use crate::failure::Failure;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Ranges that `w` goes through; the first is the newest window.
-const RANGES: [&str; 6] = ["", "15m", "1h", "6h", "1d", "7d"];
 /// Groups that can be gone through.
 const MOST_GROUPS: u64 = 1000;
 /// Answers after which the pipelines and groups are looked at again.
 const SELDOM: u32 = 15;
 /// Windows of a history, where the newest window alone is shown.
 const HISTORY: f64 = 60.0;
-
-/// What a key asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Move {
-    /// The end.
-    Quit,
-    /// A new answer, at once.
-    Ask,
-    /// Only to be drawn.
-    Nothing,
-}
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,82 +48,6 @@ pub struct Answered {
     pub answer: Result<Value, String>,
 }
 
-/// A pipeline and its sets.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pipeline {
-    /// Its name.
-    pub name: String,
-    /// Names of its dimension sets.
-    pub sets: Vec<String>,
-    /// Length of its newest window in seconds.
-    pub window: f64,
-    /// Whether ranges can be asked for.
-    pub ranges: bool,
-}
-
-/// Which groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// As the command line says.
-    Given(Vec<String>),
-    /// All of the set, rolled up.
-    All,
-    /// One, by its key.
-    One(String),
-}
-
-/// How an item moved since the window before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Nothing is known of the window before.
-    Unknown,
-    /// It was not listed.
-    New,
-    /// By so many ranks, up is positive.
-    By(i64),
-}
-
-/// A line of the ranking.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Line {
-    /// 1 for the first.
-    pub rank: u64,
-    /// The item.
-    pub item: String,
-    /// The likely count.
-    pub estimate: u128,
-    /// At least.
-    pub lower: u128,
-    /// At most.
-    pub upper: u128,
-    /// Of the total.
-    pub share: Option<f64>,
-    /// Proven to be among the true top.
-    pub certain: bool,
-    /// Since the window before.
-    pub change: Change,
-}
-
-/// The ranking.
-#[derive(Clone, Debug, Default)]
-pub struct Ranking {
-    /// Its lines, best first.
-    pub lines: Vec<Line>,
-    /// The answer itself, for all that is said about it.
-    pub answer: Value,
-}
-
-/// The counts of an item over time.
-#[derive(Clone, Debug, Default)]
-pub struct History {
-    /// The item.
-    pub item: String,
-    /// By step; `None` is unknown.
-    pub counts: Vec<Option<u64>>,
-    /// Seconds of a step.
-    pub step: u64,
-}
-
 /// Everything that is shown.
 pub struct State {
     /// All pipelines.
@@ -165,11 +76,11 @@ pub struct State {
     pub shows_help: bool,
     /// Why the last question has no answer.
     pub fault: Option<String>,
-    choice: u32,
-    asked: u32,
+    pub(super) choice: u32,
+    pub(super) asked: u32,
     /// The ranks of the window that is shown, and of the one before it.
-    ranks: Option<(String, HashMap<String, u64>)>,
-    before: Option<HashMap<String, u64>>,
+    pub(super) ranks: Option<(String, HashMap<String, u64>)>,
+    pub(super) before: Option<HashMap<String, u64>>,
 }
 
 impl State {
@@ -398,132 +309,6 @@ impl State {
             step: answer["step_seconds"].as_u64().unwrap_or(0),
         };
     }
-
-    /// Takes a key.
-    pub fn press(&mut self, key: KeyEvent) -> Move {
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        let lines = self.ranking.as_ref().map_or(0, |ranking| ranking.lines.len());
-        match key.code {
-            KeyCode::Char('c') if control => return Move::Quit,
-            KeyCode::Char('q') => return Move::Quit,
-            KeyCode::Esc if self.shows_help => self.shows_help = false,
-            KeyCode::Esc => return Move::Quit,
-            KeyCode::Char('?' | 'h') => self.shows_help = !self.shows_help,
-            KeyCode::Down | KeyCode::Char('j') => return self.select(self.selected + 1, lines),
-            KeyCode::Up | KeyCode::Char('k') => return self.select(self.selected.saturating_sub(1), lines),
-            KeyCode::Home => return self.select(0, lines),
-            KeyCode::End => return self.select(lines, lines),
-            KeyCode::PageDown => return self.select(self.selected + 10, lines),
-            KeyCode::PageUp => return self.select(self.selected.saturating_sub(10), lines),
-            KeyCode::Enter | KeyCode::Char('i') => {
-                self.shows_history = !self.shows_history;
-                return Move::Ask;
-            }
-            KeyCode::Char('p') => return self.next_pipeline(1),
-            KeyCode::Char('P') => return self.next_pipeline(-1),
-            KeyCode::Char('s') => return self.next_set(1),
-            KeyCode::Char('S') => return self.next_set(-1),
-            KeyCode::Char('g') => return self.next_group(1),
-            KeyCode::Char('G') => return self.next_group(-1),
-            KeyCode::Char('w') => return self.next_range(1),
-            KeyCode::Char('W') => return self.next_range(-1),
-            KeyCode::Char('+' | '=') => return self.more(5),
-            KeyCode::Char('-') => return self.more(-5),
-            KeyCode::Char('r') => return Move::Ask,
-            _ => {}
-        }
-        Move::Nothing
-    }
-
-    fn select(&mut self, place: usize, lines: usize) -> Move {
-        self.selected = place.min(lines.saturating_sub(1));
-        Move::Ask
-    }
-
-    /// Another choice: ranks of before say nothing about it.
-    fn chosen(&mut self) -> Move {
-        self.choice = self.choice.wrapping_add(1);
-        self.asked = 0;
-        self.selected = 0;
-        (self.ranks, self.before) = (None, None);
-        self.history = History::default();
-        Move::Ask
-    }
-
-    fn next_pipeline(&mut self, by: i64) -> Move {
-        let names: Vec<&String> = self.pipelines.iter().map(|pipeline| &pipeline.name).collect();
-        let Some(next) = turned(&names, self.pipeline.as_ref(), by).cloned() else {
-            return Move::Nothing;
-        };
-        self.pipeline = Some(next);
-        (self.set, self.group) = (None, Group::All);
-        self.groups.clear();
-        self.ranking = None;
-        self.chosen()
-    }
-
-    fn next_set(&mut self, by: i64) -> Move {
-        let sets = self.current().map(|pipeline| pipeline.sets.clone()).unwrap_or_default();
-        let sets: Vec<&String> = sets.iter().collect();
-        let Some(next) = turned(&sets, self.set_shown().as_ref(), by).cloned() else {
-            return Move::Nothing;
-        };
-        self.set = Some(next);
-        self.group = Group::All;
-        self.groups.clear();
-        self.chosen()
-    }
-
-    /// All of them rolled up, then one after the other.
-    fn next_group(&mut self, by: i64) -> Move {
-        let groups: Vec<Option<&String>> = [None].into_iter().chain(self.groups.iter().map(Some)).collect();
-        if groups.len() == 1 {
-            return Move::Nothing;
-        }
-        let groups: Vec<&Option<&String>> = groups.iter().collect();
-        let now = match &self.group {
-            Group::One(key) => Some(Some(key)),
-            _ => Some(None),
-        };
-        let next = turned(&groups, now.as_ref(), by);
-        self.group = next.copied().flatten().cloned().map_or(Group::All, Group::One);
-        // A key names groups of this set alone.
-        self.set = self.set_shown();
-        let again = std::mem::take(&mut self.groups);
-        let asked = self.chosen();
-        self.groups = again;
-        self.asked = 1;
-        asked
-    }
-
-    fn next_range(&mut self, by: i64) -> Move {
-        if self.current().is_some_and(|pipeline| !pipeline.ranges) {
-            self.fault = Some("the pipeline writes no sketches: only its newest window can be shown".into());
-            return Move::Nothing;
-        }
-        let ranges = RANGES.map(str::to_owned);
-        let ranges: Vec<&String> = ranges.iter().collect();
-        self.last = turned(&ranges, Some(&self.last), by).cloned().unwrap_or_default();
-        let (groups, asked) = (std::mem::take(&mut self.groups), self.chosen());
-        self.groups = groups;
-        asked
-    }
-
-    fn more(&mut self, by: i64) -> Move {
-        self.k = self.k.saturating_add_signed(by).clamp(1, 1000);
-        Move::Ask
-    }
-}
-
-/// The element after, or before, the current one, around the end.
-fn turned<'a, T: PartialEq>(all: &[&'a T], now: Option<&T>, by: i64) -> Option<&'a T> {
-    let length = i64::try_from(all.len()).ok().filter(|length| *length > 0)?;
-    let place = now.and_then(|now| all.iter().position(|one| *one == now));
-    let next = match place {
-        Some(place) => (i64::try_from(place).ok()? + by).rem_euclid(length),
-        None => 0,
-    };
-    all.get(usize::try_from(next).ok()?).copied()
 }
 
 fn line(value: &Value) -> Line {
@@ -542,7 +327,9 @@ fn line(value: &Value) -> Line {
 
 #[cfg(test)]
 pub mod tests {
+    use super::super::keys::Move;
     use super::*;
+    use ratatui::crossterm::event::{KeyCode, KeyEvent};
     use serde_json::json;
 
     /// A state over two pipelines.
