@@ -114,6 +114,8 @@ struct Tally {
     kinds: BTreeMap<(&'static str, &'static str), u64>,
     /// Interruptions with a checkpoint behind them and rows still to come.
     midway: u64,
+    /// Bytes of state that killed runs left on disk.
+    spilled: u64,
     seeds: Vec<u64>,
     runs: u64,
     rows: usize,
@@ -264,6 +266,7 @@ impl World {
             }
             let after = pipeline.newest();
             *tally.kinds.entry((backend, kind)).or_default() += 1;
+            tally.spilled += pipeline.spilled();
             tally.midway += u64::from(after.records > 0 && after.records < self.events);
             // A run that got far enough to be killed at a point has taken the place over.
             let took = !["any time", "stopped"].contains(&kind);
@@ -352,10 +355,12 @@ fn a_run_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened() {
     }
     tally.print();
     println!(
-        "{} kills in {} runs, {} interruptions between the first checkpoint and the last event; seeds {:?}; {} rows compared, all equal",
+        "{} kills in {} runs, {} interruptions between the first checkpoint and the last event; {} MB of state were left on disk; \
+         seeds {:?}; {} rows compared, all equal",
         tally.kills(),
         tally.runs,
         tally.midway,
+        tally.spilled / 1_000_000,
         tally.seeds,
         tally.rows,
     );
@@ -365,6 +370,8 @@ fn a_run_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened() {
             tally.midway * 2 > tally.kills(),
             "too many kills came before the first checkpoint"
         );
+        let on_disk = tally.spilled > 0 || backends().len() == 1;
+        assert!(on_disk, "no state was on a disk when a run was killed");
     }
 }
 

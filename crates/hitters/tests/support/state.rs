@@ -61,10 +61,18 @@ impl Pipeline {
         fs::write(self.folder.path().join("pipeline.sql"), outside.fill(sql)).unwrap();
     }
 
-    /// Lets state spill to RocksDB, in runs that say so.
+    /// Lets state spill to RocksDB, which is given so little memory that it writes files soon.
     pub fn spill(&self) {
         let toml = fs::read_to_string(&self.file).unwrap();
-        fs::write(&self.file, toml + "[state]\nbackend = \"rocksdb\"\n").unwrap();
+        let limit = "memory_limit = \"64MB\"\n".to_string();
+        fs::write(&self.file, limit + &toml + "[state]\nbackend = \"rocksdb\"\n").unwrap();
+    }
+
+    /// Bytes of state that a killed run left in files of RocksDB.
+    pub fn spilled(&self) -> u64 {
+        let tables = |path: &PathBuf| matches!(path.extension().and_then(|end| end.to_str()), Some("sst" | "blob"));
+        let found = files(self.folder.path()).into_iter().filter(tables);
+        found.map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum()
     }
 
     /// Arguments of a run over the topic as it is now.
