@@ -81,7 +81,10 @@ mod tests {
         };
         assert_eq!((passed(0), passed(50), passed(100), passed(1100)), (10, 0, 1, 10));
         assert_eq!(limits.take("b", 10, start).map(|left| left.remaining), Ok(9));
-        assert_eq!(limits.take("c", u32::MAX, start).map(|left| left.remaining), Ok(999_999_999));
+        assert_eq!(
+            limits.take("c", u32::MAX, start).map(|left| left.remaining),
+            Ok(999_999_999)
+        );
         let wait = limits.take("a", 10, start + Duration::from_millis(1100)).unwrap_err();
         assert_eq!(wait, Duration::from_millis(100));
     }
