@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::open::{self, Engine, Opened};
 use crate::problem::Problem;
 use crate::question::{About, Wanted, When};
+use crate::repeat::Repeats;
 use crate::resolved::{self, Resolved};
 use crate::times;
 use crate::types::Freshness;
@@ -67,6 +68,8 @@ pub struct App {
     scopes: Cache<(), Arc<Vec<Scope>>>,
     last: Mutex<HashMap<String, (Arc<Edge>, Instant)>>,
     kept: Cache<String, Arc<Kept>>,
+    /// Questions that were read already.
+    pub repeats: Repeats,
     computing: Semaphore,
 }
 
@@ -127,6 +130,7 @@ impl App {
                 .weigher(weigh)
                 .expire_after(Lifetime)
                 .build(),
+            repeats: Repeats::default(),
             computing: Semaphore::new(COMPUTING),
         }
     }
@@ -288,8 +292,20 @@ impl App {
     /// # Errors
     /// If it cannot be had, or not in time.
     pub async fn answer(&self, resolved: &Resolved, wanted: &Wanted) -> Result<(Arc<Kept>, bool), Problem> {
-        let key = resolved.key(wanted);
-        if let Some(kept) = self.kept.get(&key).await {
+        self.answer_of(&resolved.key(wanted), resolved, wanted).await
+    }
+
+    /// The same for a question whose key is known.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub async fn answer_of(
+        &self,
+        key: &str,
+        resolved: &Resolved,
+        wanted: &Wanted,
+    ) -> Result<(Arc<Kept>, bool), Problem> {
+        if let Some(kept) = self.kept.get(key).await {
             self.metrics.hits.fetch_add(1, Relaxed);
             return Ok((kept, true));
         }
@@ -326,7 +342,7 @@ impl App {
             let answer = tokio::time::timeout(self.timeout, answer).await.map_err(late)??;
             Ok(Arc::new(Kept::new(answer)))
         };
-        let kept = self.kept.try_get_with(key, work).await;
+        let kept = self.kept.try_get_with_by_ref(key, work).await;
         let kept = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
         let hit = !computed.load(Relaxed);
         let counter = if hit { &self.metrics.hits } else { &self.metrics.misses };
@@ -336,25 +352,25 @@ impl App {
 
     /// How fresh a set is.
     pub fn freshness(&self, edge: &Edge, set: Option<&str>, zone: &TimeZone) -> Freshness {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis();
-        let lag = i64::try_from(now)
-            .unwrap_or(i64::MAX)
-            .saturating_sub(edge.complete_up_to);
         let end = set.and_then(|set| edge.window(set)).map(|(_, end)| end);
         Freshness {
             complete_up_to: times::show(edge.complete_up_to, zone),
-            lag_seconds: lag as f64 / 1000.0,
+            lag_seconds: lag_seconds(edge),
             stale: end.is_some_and(|end| end < edge.complete_up_to),
         }
     }
 
     /// The JSON of a kept answer with the freshness of now.
     pub fn body(&self, kept: &Kept, resolved: &Resolved) -> Bytes {
-        let freshness = self.freshness(&resolved.edge, Some(&resolved.set), &resolved.question.zone);
-        let tail = serde_json::to_string(&freshness).unwrap_or_else(|_| "null".into());
+        self.body_of(
+            kept,
+            &self.freshness(&resolved.edge, Some(&resolved.set), &resolved.question.zone),
+        )
+    }
+
+    /// The same with a freshness that is known.
+    pub fn body_of(&self, kept: &Kept, freshness: &Freshness) -> Bytes {
+        let tail = serde_json::to_string(freshness).unwrap_or_else(|_| "null".into());
         let mut body = Vec::with_capacity(kept.head.len() + tail.len() + 16);
         body.extend_from_slice(&kept.head);
         body.extend_from_slice(b",\"freshness\":");
@@ -362,4 +378,11 @@ impl App {
         body.push(b'}');
         body.into()
     }
+}
+
+/// From the end of what an edge is complete up to until now.
+pub fn lag_seconds(edge: &Edge) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    now.saturating_sub(edge.complete_up_to) as f64 / 1000.0
 }

@@ -4,11 +4,12 @@
 //! alone.
 
 use crate::access::Access;
-use crate::app::{App, Kept};
+use crate::app::{App, Kept, lag_seconds};
 use crate::csv_rows;
 use crate::problem::Problem;
 use crate::question::{Parameters, When};
-use crate::resolved::Resolved;
+use crate::repeat::Read;
+use crate::types::Freshness;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::response::{IntoResponse, Response};
@@ -56,19 +57,9 @@ impl FromRequestParts<Arc<App>> for Asked {
             }
             Err(_) => String::new(),
         };
-        // The guard has put it there; without it nobody may see anything.
-        let access = parts.extensions.get::<Arc<Access>>().cloned().ok_or_else(|| {
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            Problem::new(
-                status,
-                "internal",
-                "nobody looked who asks",
-                "this path is not guarded; please report it",
-            )
-        })?;
         Ok(Self {
             app: app.clone(),
-            access,
+            access: who(parts)?,
             pipeline,
             what: parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned(),
             parameters: Parameters::new(pairs),
@@ -121,32 +112,53 @@ impl Asked {
         );
         Err(problem.allowed(json!(["application/json", "text/csv"])))
     }
+}
 
-    /// A kept answer, or 304 if the reader has it.
-    pub fn respond(&self, kept: &Kept, resolved: &Resolved, hit: bool, csv: bool) -> Result<Response, Problem> {
-        let known = self.header(header::IF_NONE_MATCH);
-        let same = known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == kept.etag || tag.trim() == "*"));
-        let mut response = if same {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            respond(self.app.body(kept, resolved), csv)?
+/// Who asks.
+///
+/// # Errors
+/// If nobody has looked: the path is not guarded.
+pub fn who(parts: &Parts) -> Result<Arc<Access>, Problem> {
+    // The guard has put it there; without it nobody may see anything.
+    parts.extensions.get::<Arc<Access>>().cloned().ok_or_else(|| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(
+            status,
+            "internal",
+            "nobody looked who asks",
+            "this path is not guarded; please report it",
+        )
+    })
+}
+
+/// A kept answer, or 304 if the reader has it.
+pub fn respond_kept(app: &App, headers: &HeaderMap, read: &Read, kept: &Kept, hit: bool) -> Result<Response, Problem> {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let same = known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == kept.etag || tag.trim() == "*"));
+    let mut response = if same {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let freshness = Freshness {
+            lag_seconds: lag_seconds(&read.resolved.edge),
+            ..read.freshness.clone()
         };
-        let age = if kept.lasting && matches!(resolved.question.when, When::Range(_, Some(_))) {
-            "private, max-age=3600"
-        } else {
-            "private, max-age=1"
-        };
-        let fields = response.headers_mut();
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(age));
-        fields.insert(
-            CACHE_STATUS,
-            HeaderValue::from_static(if hit { "hitters; hit" } else { "hitters; fwd=miss" }),
-        );
-        if let Ok(etag) = HeaderValue::from_str(&kept.etag) {
-            fields.insert(header::ETAG, etag);
-        }
-        Ok(response)
+        respond(app.body_of(kept, &freshness), read.csv)?
+    };
+    let age = if kept.lasting && matches!(read.resolved.question.when, When::Range(_, Some(_))) {
+        "private, max-age=3600"
+    } else {
+        "private, max-age=1"
+    };
+    let fields = response.headers_mut();
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(age));
+    fields.insert(
+        CACHE_STATUS,
+        HeaderValue::from_static(if hit { "hitters; hit" } else { "hitters; fwd=miss" }),
+    );
+    if let Ok(etag) = HeaderValue::from_str(&kept.etag) {
+        fields.insert(header::ETAG, etag);
     }
+    Ok(response)
 }
 
 /// JSON, or what CSV has of it.

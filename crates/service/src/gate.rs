@@ -7,6 +7,7 @@ use crate::keys::{self, Keys};
 use crate::problem::Problem;
 use crate::tokens::Tokens;
 use http::StatusCode;
+use std::sync::Arc;
 
 /// Keys and tokens. Without any: everybody may ask.
 #[derive(Debug, Default)]
@@ -27,9 +28,9 @@ impl Gate {
     ///
     /// # Errors
     /// 401 if it is nobody, 403 if a token says nothing about this service, 503 if nobody can say.
-    pub async fn authorize(&self, authorization: Option<&str>) -> Result<Access, Problem> {
+    pub async fn authorize(&self, authorization: Option<&str>) -> Result<Arc<Access>, Problem> {
         if self.is_open() {
-            return Ok(Access::all());
+            return Ok(Arc::new(Access::all()));
         }
         let token = authorization
             .and_then(|header| header.split_once(' '))
@@ -43,19 +44,24 @@ impl Gate {
             };
             Problem::new(StatusCode::UNAUTHORIZED, "no-key", "a key is needed", detail)
         })?;
-        self.admit(token).await
+        self.look_up(token).await
     }
 
-    /// Who has this key or token.
+    /// Who has this key or token, for protocols that send nothing around it.
     ///
     /// # Errors
     /// As [`Gate::authorize`].
+    #[cfg(feature = "postgres")]
     pub async fn admit(&self, token: &str) -> Result<Access, Problem> {
+        Ok(Access::clone(&*self.look_up(token).await?))
+    }
+
+    async fn look_up(&self, token: &str) -> Result<Arc<Access>, Problem> {
         match (&self.keys, &self.tokens) {
-            (None, None) => Ok(Access::all()),
+            (None, None) => Ok(Arc::new(Access::all())),
             // Keys say what they are, so a token is never looked up as a key nor the other way round.
             (Some(keys), _) if token.starts_with(keys::PREFIX) => keys.check(token),
-            (_, Some(tokens)) => tokens.check(token).await,
+            (_, Some(tokens)) => Ok(Arc::new(tokens.check(token).await?)),
             (Some(_), None) => Err(keys::wrong()),
         }
     }

@@ -16,11 +16,9 @@ use std::time::{Duration, Instant};
 pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let uri = request.uri().clone();
-    let authorization = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .map(|value| value.to_str().unwrap_or_default().to_owned());
-    let access = match app.gate.authorize(authorization.as_deref()).await {
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
+    let access = match app.gate.authorize(authorization).await {
         Ok(access) => access,
         Err(problem) => {
             audit(&app, "-", &uri, problem.status, begun);
@@ -28,20 +26,19 @@ pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next
         }
     };
     let counted = app.count(&access, begun);
-    let name = access.name.clone();
     if let Some((limit, Err(wait))) = counted {
         let problem = too_many(limit, wait);
-        audit(&app, &name, &uri, problem.status, begun);
+        audit(&app, &access.name, &uri, problem.status, begun);
         let mut response = problem.into_response();
         limits(response.headers_mut(), limit, 0, wait);
         return response;
     }
-    request.extensions_mut().insert(Arc::new(access));
+    request.extensions_mut().insert(access.clone());
     let mut response = next.run(request).await;
     if let Some((limit, Ok(left))) = counted {
         limits(response.headers_mut(), limit, left.remaining, left.reset);
     }
-    audit(&app, &name, &uri, response.status(), begun);
+    audit(&app, &access.name, &uri, response.status(), begun);
     response
 }
 

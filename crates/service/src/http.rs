@@ -2,21 +2,23 @@
 
 use crate::access::Access;
 use crate::app::App;
-use crate::asked::{Asked, respond};
+use crate::asked::{Asked, respond, respond_kept, who};
 use crate::guard::guard;
 use crate::listing;
 use crate::metrics;
 use crate::problem::{Problem, documented};
 use crate::question::{Parameters, Wanted};
+use crate::repeat::{Read, Repeats};
 use crate::resolved::Resolved;
 use crate::types::Pipelines;
 use crate::{live, openapi, page};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hitters_results::{Filter, group};
+use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use std::sync::Arc;
@@ -122,20 +124,51 @@ pub fn known(what: &str) -> Vec<&'static str> {
     known
 }
 
-async fn question(mut asked: Asked) -> Result<Response, Problem> {
+async fn question(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let read = read(&app, &mut parts).await?;
+    let (kept, hit) = app.answer_of(&read.key, &read.resolved, &read.wanted).await?;
+    respond_kept(&app, &parts.headers, &read, &kept, hit)
+}
+
+/// What is asked; looked up if the same was read already for the newest state.
+async fn read(app: &Arc<App>, parts: &mut Parts) -> Result<Arc<Read>, Problem> {
+    let access = who(parts)?;
+    let text = Repeats::text(&access, parts);
+    if let Some(read) = text.as_ref().and_then(|text| app.repeats.find(text, &access))
+        && Arc::ptr_eq(
+            &app.edge(&read.resolved.edge.scope.pipeline).await?,
+            &read.resolved.edge,
+        )
+    {
+        return Ok(read);
+    }
+    let mut asked = Asked::from_request_parts(parts, app).await?;
     let csv = asked.wants_csv()?;
     let Asked {
-        app,
-        access,
         pipeline,
         what,
         parameters,
         ..
     } = &mut asked;
-    let (resolved, wanted) = ask(app, access, pipeline, what, parameters).await?;
+    let (resolved, wanted) = ask(app, &access, pipeline, what, parameters).await?;
     parameters.end(&known(what))?;
-    let (kept, hit) = app.answer(&resolved, &wanted).await?;
-    asked.respond(&kept, &resolved, hit, csv)
+    let key = resolved.key(&wanted);
+    // An open window is another one at each look.
+    let text = text.filter(|_| resolved.open.is_none());
+    let freshness = app.freshness(&resolved.edge, Some(&resolved.set), &resolved.question.zone);
+    let read = Arc::new(Read {
+        access,
+        resolved,
+        wanted,
+        csv,
+        key,
+        freshness,
+    });
+    if let Some(text) = text {
+        app.repeats.keep(text, read.clone());
+    }
+    Ok(read)
 }
 
 async fn groups(mut asked: Asked) -> Result<Response, Problem> {

@@ -172,9 +172,17 @@ pub struct Keys {
 
 #[derive(Debug)]
 struct Seen {
-    keys: Arc<BTreeMap<String, Key>>,
+    keys: Arc<BTreeMap<String, Held>>,
     changed: Option<SystemTime>,
     looked: Instant,
+}
+
+/// A key in the form in which it is looked at.
+#[derive(Debug)]
+struct Held {
+    sha256: Vec<u8>,
+    expires: Option<u64>,
+    access: Arc<Access>,
 }
 
 impl Keys {
@@ -196,7 +204,7 @@ impl Keys {
         })
     }
 
-    fn current(&self) -> Arc<BTreeMap<String, Key>> {
+    fn current(&self) -> Arc<BTreeMap<String, Held>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.looked.elapsed() >= LOOK {
             seen.looked = Instant::now();
@@ -216,18 +224,15 @@ impl Keys {
     ///
     /// # Errors
     /// If it is none, or has expired: 401, in the same words.
-    pub fn check(&self, text: &str) -> Result<Access, Problem> {
+    pub fn check(&self, text: &str) -> Result<Arc<Access>, Problem> {
         let keys = self.current();
         let id = text
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.split_once('_'))
             .map(|(id, _)| id);
         let key = id.and_then(|id| keys.get(id));
-        let expected = key.map(|key| key.sha256.as_str()).unwrap_or_default();
-        let same: bool = hex(&Sha256::digest(text.as_bytes()))
-            .as_bytes()
-            .ct_eq(expected.as_bytes())
-            .into();
+        let expected = key.map(|key| &key.sha256[..]).unwrap_or_default();
+        let same: bool = Sha256::digest(text.as_bytes())[..].ct_eq(expected).into();
         match key {
             Some(key) if same && key.expires.is_none_or(|expires| now() < expires) => Ok(key.access.clone()),
             _ => Err(wrong()),
@@ -235,8 +240,14 @@ impl Keys {
     }
 }
 
-fn by_id(keys: Vec<Key>) -> BTreeMap<String, Key> {
-    keys.into_iter().map(|key| (key.id.clone(), key)).collect()
+fn by_id(keys: Vec<Key>) -> BTreeMap<String, Held> {
+    let held = |key: Key| Held {
+        // What is no digest is that of no key.
+        sha256: unhex(&key.sha256).unwrap_or_default(),
+        expires: key.expires,
+        access: Arc::new(key.access),
+    };
+    keys.into_iter().map(|key| (key.id.clone(), held(key))).collect()
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
@@ -253,6 +264,13 @@ pub fn now() -> u64 {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 /// 401: a key that is none.
@@ -275,7 +293,7 @@ mod tests {
         let key = file.add(access.clone(), None).unwrap();
         let old = file.add(Access::all(), Some(now() - 1)).unwrap();
         let keys = Keys::open(&path).unwrap();
-        assert_eq!(keys.check(&key), Ok(access));
+        assert_eq!(keys.check(&key), Ok(Arc::new(access)));
         let stored = file.read().unwrap();
         let (id, secret) = key[3..].split_once('_').unwrap();
         assert_eq!(BASE64_URL_SAFE_NO_PAD.decode(secret).unwrap().len(), 32);

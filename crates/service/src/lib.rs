@@ -35,6 +35,7 @@ mod page;
 mod postgres;
 mod problem;
 mod question;
+mod repeat;
 mod resolved;
 mod service;
 mod times;

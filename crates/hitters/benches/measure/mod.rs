@@ -110,6 +110,14 @@ impl Process {
     }
 }
 
+/// A measurement that fails leaves nothing behind.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Ended {
     /// The summary of `hitters run --json --quiet` over a SELECT, whose rows have standard output for themselves.
     pub fn summary(&self) -> Value {
