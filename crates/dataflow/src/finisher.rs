@@ -128,24 +128,46 @@ impl Finisher {
                 self.steps.rows(Edge { node, input }, rows)
             }
             Message::Pane { window, pane } => self.windows[window].merge.add(pane),
-            Message::Closed { window, time, worker } => {
-                let state = &mut self.windows[window];
-                state.closed[worker] = time;
-                let time = state.closed.iter().copied().min().unwrap_or(END);
-                if time <= state.published {
-                    return Ok(());
-                }
-                state.published = time;
-                let steps = &mut self.steps;
-                let node = steps.graph.windows[window].node;
-                let published = state.merge.watermark(time, &mut |rows| steps.push(node, rows))?;
-                steps.metrics.windows.fetch_add(published.windows, Relaxed);
-                if let Some(end) = published.until {
-                    steps.metrics.complete_until.fetch_max(end, Relaxed);
-                }
-                steps.watermark(node, time)
+            Message::Closed { worker, times } => self.closed(worker, times),
+        }
+    }
+
+    /// A worker has closed windows up to these times. What all workers have closed is published in the order of the ends of windows, over
+    /// all window nodes: who reads the rows of several from one topic finds none of them late, however far event time went at once.
+    fn closed(&mut self, worker: usize, times: Vec<(usize, i64)>) -> Result<(), Error> {
+        let mut due = Vec::with_capacity(times.len());
+        for (window, time) in times {
+            let state = &mut self.windows[window];
+            state.closed[worker] = time;
+            let time = state.closed.iter().copied().min().unwrap_or(END);
+            if time > state.published {
+                due.push((window, time));
             }
         }
+        let next = |windows: &[WindowState]| {
+            let ends = due.iter().filter_map(|(window, time)| {
+                let end = windows[*window].merge.next_end()?;
+                (end <= *time).then_some((end, *window))
+            });
+            ends.min()
+        };
+        while let Some((end, window)) = next(&self.windows) {
+            self.publish(window, end)?;
+        }
+        due.iter().try_for_each(|(window, time)| self.publish(*window, *time))
+    }
+
+    /// Publishes the windows of a node that end at or before a time.
+    fn publish(&mut self, window: usize, time: i64) -> Result<(), Error> {
+        let (state, steps) = (&mut self.windows[window], &mut self.steps);
+        state.published = state.published.max(time);
+        let node = steps.graph.windows[window].node;
+        let published = state.merge.watermark(time, &mut |rows| steps.push(node, rows))?;
+        steps.metrics.windows.fetch_add(published.windows, Relaxed);
+        if let Some(end) = published.until {
+            steps.metrics.complete_until.fetch_max(end, Relaxed);
+        }
+        steps.watermark(node, time)
     }
 
     /// Makes everything written so far visible.

@@ -176,6 +176,24 @@ impl Merge {
         Ok(published)
     }
 
+    /// The end up to which [`Merge::watermark`] has something to do next, going by what has come; `None` if nothing has, and for sessions,
+    /// whose ends depend on what comes.
+    pub fn next_end(&self) -> Option<i64> {
+        let waiting = self.waiting.first_key_value();
+        let waiting = waiting.map(|((pane, _), _)| pane.saturating_add(self.width));
+        match &self.shape {
+            Shape::Tumble => waiting,
+            Shape::Hop {
+                tree, published_until, ..
+            } => {
+                let first_end = |first: i64| first.saturating_add(1).saturating_mul(self.width);
+                let next = |first| first_end(first).max(published_until.saturating_add(self.width));
+                tree.first().map(next).into_iter().chain(waiting).min()
+            }
+            Shape::Session(_) => None,
+        }
+    }
+
     /// The window that closes next, if it has rows; `open` are the panes of workers, by start and slot, and windows that end
     /// at or before `published` were published. `None` for sessions, whose ends nobody knows.
     pub fn next_window(&self, published: i64, open: &[(i64, usize)]) -> Option<NextWindow> {

@@ -42,14 +42,13 @@ pub enum Message {
         /// Its groups.
         pane: PanePartial,
     },
-    /// This worker has closed all panes of a window that end at or before a time.
+    /// This worker has closed all panes of some windows that end at or before a time. Windows over the same partitions come together, up to
+    /// the same watermark.
     Closed {
-        /// Position among the windows of the graph.
-        window: usize,
-        /// The time.
-        time: i64,
         /// Number of the worker.
         worker: usize,
+        /// Positions among the windows of the graph, and times.
+        times: Vec<(usize, i64)>,
     },
 }
 
@@ -465,8 +464,16 @@ impl Worker {
 
     /// Closes the panes that the watermarks allow to close.
     fn close(&mut self) -> Result<(), Error> {
+        let (frontier, partitions) = (&self.frontier, &self.window_partitions);
+        // Others move the watermark all the while: windows over the same partitions look once.
+        let mut looked: Vec<Progress> = Vec::with_capacity(partitions.len());
+        for (window, of_window) in partitions.iter().enumerate() {
+            let same = partitions[..window].iter().position(|other| other == of_window);
+            looked.push(same.map_or_else(|| frontier.progress(of_window), |same| looked[same]));
+        }
+        let mut times = Vec::new();
         for (window, (panes, closed)) in self.panes.iter_mut().enumerate() {
-            let time = match self.frontier.progress(&self.window_partitions[window]) {
+            let time = match looked[window] {
                 Progress::Until(END) => END,
                 // Watermarks inside a pane complete nothing.
                 Progress::Until(time) => pane_start(time, pane_width(panes.window())),
@@ -481,13 +488,15 @@ impl Worker {
                     .into_iter()
                     .map(|pane| Message::Pane { window, pane });
                 self.output.extend(panes);
-                self.output.push(Message::Closed {
-                    window,
-                    time,
-                    worker: self.number,
-                });
+                times.push((window, time));
                 *closed = time;
             }
+        }
+        if !times.is_empty() {
+            self.output.push(Message::Closed {
+                worker: self.number,
+                times,
+            });
         }
         Ok(())
     }

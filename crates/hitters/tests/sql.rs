@@ -128,3 +128,38 @@ fn the_golden_rows_are_what_their_script_computes() {
         .expect("python3");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
+
+/// Whoever rolls up the windows of several queries from one topic takes the newest for the time of all.
+#[test]
+fn windows_of_all_queries_come_in_the_order_of_their_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let lines = (0..600).map(|minute| format!("{{\"t\":\"2026-01-01T{:02}:{:02}:00Z\"}}\n", minute / 60, minute % 60));
+    fs::write(path("in.json"), lines.collect::<String>()).unwrap();
+    let options = |kind: &str| format!("WITH (connector = 'single_file', type = '{kind}', format = 'json', path = ");
+    let sql = format!(
+        "CREATE TABLE e (t TIMESTAMP NOT NULL, WATERMARK FOR t) {}'{}', wait_for_control = 'false');
+         CREATE TABLE o (query TEXT, ends BIGINT, n BIGINT) {}'{}');
+         CREATE VIEW minutes AS SELECT tumble(INTERVAL '1 minute') AS window, count(*) AS n FROM e GROUP BY 1;
+         CREATE VIEW hops AS SELECT hop(INTERVAL '2 minutes', INTERVAL '6 minutes') AS window, count(*) AS n FROM e GROUP BY 1;
+         CREATE VIEW hours AS SELECT tumble(INTERVAL '1 hour') AS window, count(*) AS n FROM e GROUP BY 1;
+         INSERT INTO o SELECT 'minutes', CAST(extract(epoch FROM window.end) AS BIGINT), n FROM minutes
+         UNION ALL SELECT 'hops', CAST(extract(epoch FROM window.end) AS BIGINT), n FROM hops
+         UNION ALL SELECT 'hours', CAST(extract(epoch FROM window.end) AS BIGINT), n FROM hours;",
+        options("source"),
+        path("in.json"),
+        options("sink"),
+        path("out.json")
+    );
+    fs::write(path("p.sql"), sql).unwrap();
+    fs::write(path("p.toml"), "sql = 'p.sql'\n").unwrap();
+    run(["run", &path("p.toml"), "--quiet"]).well();
+    let text = fs::read_to_string(path("out.json")).unwrap();
+    let ends = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["ends"].as_i64().unwrap());
+    let ends: Vec<_> = ends.collect();
+    // Hops end every two minutes, the last one four minutes behind the last row.
+    assert_eq!(ends.len(), 600 + 302 + 10);
+    assert!(ends.is_sorted(), "{ends:?}");
+}

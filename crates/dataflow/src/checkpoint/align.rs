@@ -136,9 +136,8 @@ mod tests {
 
     fn closed(time: i64) -> Parcel {
         Parcel::Message(Message::Closed {
-            window: 0,
-            time,
             worker: 0,
+            times: vec![(0, time)],
         })
     }
 
@@ -148,7 +147,7 @@ mod tests {
             panic!("the final tier is to be frozen");
         };
         let time = |message| match message {
-            Message::Closed { time, .. } => time,
+            Message::Closed { times, .. } => times[0].1,
             other => panic!("{other:?}"),
         };
         messages.into_iter().map(time).collect()
