@@ -287,6 +287,13 @@ impl App {
         self.kept.weighted_size()
     }
 
+    /// The answer to a question with this key, if it is kept.
+    pub async fn kept(&self, key: &str) -> Option<Arc<Kept>> {
+        let kept = self.kept.get(key).await?;
+        self.metrics.hits.fetch_add(1, Relaxed);
+        Some(kept)
+    }
+
     /// The answer, and whether it was kept.
     ///
     /// # Errors
@@ -305,8 +312,7 @@ impl App {
         resolved: &Resolved,
         wanted: &Wanted,
     ) -> Result<(Arc<Kept>, bool), Problem> {
-        if let Some(kept) = self.kept.get(key).await {
-            self.metrics.hits.fetch_add(1, Relaxed);
+        if let Some(kept) = self.kept(key).await {
             return Ok((kept, true));
         }
         let computed = AtomicBool::new(false);

@@ -15,7 +15,7 @@ use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -36,7 +36,10 @@ pub struct Asked {
     pub what: String,
     /// The parameters, to be taken out one by one.
     pub parameters: Parameters,
-    headers: HeaderMap,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its path and query.
+    pub uri: Uri,
 }
 
 impl FromRequestParts<Arc<App>> for Asked {
@@ -59,11 +62,21 @@ impl FromRequestParts<Arc<App>> for Asked {
         };
         Ok(Self {
             app: app.clone(),
-            access: who(parts)?,
+            // The guard has put it there; without it nobody may see anything.
+            access: parts.extensions.get::<Arc<Access>>().cloned().ok_or_else(|| {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                Problem::new(
+                    status,
+                    "internal",
+                    "nobody looked who asks",
+                    "this path is not guarded; please report it",
+                )
+            })?,
             pipeline,
             what: parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned(),
             parameters: Parameters::new(pairs),
             headers: parts.headers.clone(),
+            uri: parts.uri.clone(),
         })
     }
 }
@@ -114,23 +127,6 @@ impl Asked {
     }
 }
 
-/// Who asks.
-///
-/// # Errors
-/// If nobody has looked: the path is not guarded.
-pub fn who(parts: &Parts) -> Result<Arc<Access>, Problem> {
-    // The guard has put it there; without it nobody may see anything.
-    parts.extensions.get::<Arc<Access>>().cloned().ok_or_else(|| {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Problem::new(
-            status,
-            "internal",
-            "nobody looked who asks",
-            "this path is not guarded; please report it",
-        )
-    })
-}
-
 /// A kept answer, or 304 if the reader has it.
 pub fn respond_kept(app: &App, headers: &HeaderMap, read: &Read, kept: &Kept, hit: bool) -> Result<Response, Problem> {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
@@ -169,8 +165,9 @@ pub fn respond(json: Bytes, csv: bool) -> Result<Response, Problem> {
     } else {
         ([(header::CONTENT_TYPE, "application/json")], json).into_response()
     };
-    response
-        .headers_mut()
-        .insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
+    response.headers_mut().insert(
+        header::VARY,
+        HeaderValue::from_static("Accept, Accept-Encoding, Authorization"),
+    );
     Ok(response)
 }

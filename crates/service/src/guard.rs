@@ -1,44 +1,75 @@
 //! Lets through who may ask, as often as they may, and writes down what was asked.
 
+use crate::access::Access;
 use crate::app::App;
 use crate::keys::now;
-use crate::limit::too_many;
+use crate::limit::{Left, too_many};
 use crate::times;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Stands before every path that tells something.
-pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Somebody who may ask now.
+pub struct Admitted {
+    /// What they may see.
+    pub access: Arc<Access>,
+    counted: Option<(u32, Left)>,
+    begun: Instant,
+}
+
+/// Looks who asks, and how often.
+///
+/// # Errors
+/// The response that says why it is not answered.
+pub async fn admit(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Admitted, Response> {
     let begun = Instant::now();
-    let uri = request.uri().clone();
-    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = headers.get(header::AUTHORIZATION);
     let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
     let access = match app.gate.authorize(authorization).await {
         Ok(access) => access,
         Err(problem) => {
-            audit(&app, "-", &uri, problem.status, begun);
-            return problem.into_response();
+            audit(app, "-", uri, problem.status, begun);
+            return Err(problem.into_response());
         }
     };
-    let counted = app.count(&access, begun);
-    if let Some((limit, Err(wait))) = counted {
-        let problem = too_many(limit, wait);
-        audit(&app, &access.name, &uri, problem.status, begun);
-        let mut response = problem.into_response();
-        limits(response.headers_mut(), limit, 0, wait);
-        return response;
+    let counted = match app.count(&access, begun) {
+        Some((limit, Err(wait))) => {
+            let problem = too_many(limit, wait);
+            audit(app, &access.name, uri, problem.status, begun);
+            let mut response = problem.into_response();
+            limits(response.headers_mut(), limit, 0, wait);
+            return Err(response);
+        }
+        Some((limit, Ok(left))) => Some((limit, left)),
+        None => None,
+    };
+    Ok(Admitted { access, counted, begun })
+}
+
+impl Admitted {
+    /// Says in the response how often more may be asked, and writes down what was.
+    pub fn leave(&self, app: &App, uri: &Uri, response: &mut Response) {
+        if let Some((limit, left)) = self.counted {
+            limits(response.headers_mut(), limit, left.remaining, left.reset);
+        }
+        audit(app, &self.access.name, uri, response.status(), self.begun);
     }
-    request.extensions_mut().insert(access.clone());
+}
+
+/// Stands before every path that tells something.
+pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let admitted = match admit(&app, request.uri(), request.headers()).await {
+        Ok(admitted) => admitted,
+        Err(response) => return response,
+    };
+    let uri = request.uri().clone();
+    request.extensions_mut().insert(admitted.access.clone());
     let mut response = next.run(request).await;
-    if let Some((limit, Ok(left))) = counted {
-        limits(response.headers_mut(), limit, left.remaining, left.reset);
-    }
-    audit(&app, &access.name, &uri, response.status(), begun);
+    admitted.leave(&app, &uri, &mut response);
     response
 }
 

@@ -2,31 +2,33 @@
 
 use crate::access::Access;
 use crate::app::App;
-use crate::asked::{Asked, respond, respond_kept, who};
+use crate::asked::{Asked, respond, respond_kept};
 use crate::guard::guard;
 use crate::listing;
 use crate::metrics;
 use crate::problem::{Problem, documented};
 use crate::question::{Parameters, Wanted};
-use crate::repeat::{Read, Repeats};
+use crate::repeat::{self, Read};
 use crate::resolved::Resolved;
 use crate::types::Pipelines;
 use crate::{live, openapi, page};
 use axum::Router;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hitters_results::{Filter, group};
-use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Instant;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 /// The longest path and query that is read.
 const LONGEST: usize = 16 << 10;
+/// Bytes of an answer from which on it is compressed for those who can read that.
+pub const WORTH_COMPRESSING: usize = 1024;
 
 /// The paths of the service.
 pub fn router(app: Arc<App>) -> Router {
@@ -45,7 +47,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn_with_state(app.clone(), guard));
     // Small answers and streams go as they are.
-    let worth = SizeAbove::new(1024).and(NotForContentType::new("text/event-stream"));
+    let worth = SizeAbove::new(WORTH_COMPRESSING as u16).and(NotForContentType::new("text/event-stream"));
     let open = Router::new()
         .route("/v1/health", get(health))
         .route("/openapi.json", get(openapi::document))
@@ -56,8 +58,7 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method)
         .fallback(no_path)
         .layer(CompressionLayer::new().gzip(true).compress_when(worth))
-        .layer(middleware::from_fn_with_state(app.clone(), metrics::count))
-        .layer(middleware::from_fn(frame))
+        .layer(middleware::from_fn_with_state(app.clone(), frame))
         .with_state(app)
 }
 
@@ -78,17 +79,22 @@ async fn no_path() -> Problem {
     problem.allowed(json!(openapi::paths()))
 }
 
-/// What is the same for every response: documents of problems, headers of safety, and a limit on what is read.
-async fn frame(request: Request, next: Next) -> Response {
+/// What is the same for every response: documents of problems, headers of safety, a limit on what is read, and that it is counted.
+async fn frame(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
     let uri = request.uri();
+    let question = metrics::question(uri.path());
     let path = uri.path().to_owned();
     let length = path.len() + uri.query().map_or(0, str::len);
     let response = if length > LONGEST {
         let detail = format!("the path and its query have {length} bytes; at most {LONGEST} are read");
         Problem::new(StatusCode::URI_TOO_LONG, "too-long", "the question is too long", detail).into_response()
+    } else if let Some(response) = repeat::answer(&app, request.method(), request.uri(), request.headers()).await {
+        response
     } else {
         next.run(request).await
     };
+    app.metrics.note(question, response.status(), begun.elapsed());
     let mut response = documented(response, &path);
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -124,51 +130,36 @@ pub fn known(what: &str) -> Vec<&'static str> {
     known
 }
 
-async fn question(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let read = read(&app, &mut parts).await?;
-    let (kept, hit) = app.answer_of(&read.key, &read.resolved, &read.wanted).await?;
-    respond_kept(&app, &parts.headers, &read, &kept, hit)
-}
-
-/// What is asked; looked up if the same was read already for the newest state.
-async fn read(app: &Arc<App>, parts: &mut Parts) -> Result<Arc<Read>, Problem> {
-    let access = who(parts)?;
-    let text = Repeats::text(&access, parts);
-    if let Some(read) = text.as_ref().and_then(|text| app.repeats.find(text, &access))
-        && Arc::ptr_eq(
-            &app.edge(&read.resolved.edge.scope.pipeline).await?,
-            &read.resolved.edge,
-        )
-    {
-        return Ok(read);
-    }
-    let mut asked = Asked::from_request_parts(parts, app).await?;
+async fn question(mut asked: Asked) -> Result<Response, Problem> {
     let csv = asked.wants_csv()?;
     let Asked {
+        app,
+        access,
         pipeline,
         what,
         parameters,
-        ..
+        headers,
+        uri,
     } = &mut asked;
-    let (resolved, wanted) = ask(app, &access, pipeline, what, parameters).await?;
+    let (resolved, wanted) = ask(app, access, pipeline, what, parameters).await?;
     parameters.end(&known(what))?;
-    let key = resolved.key(&wanted);
-    // An open window is another one at each look.
-    let text = text.filter(|_| resolved.open.is_none());
-    let freshness = app.freshness(&resolved.edge, Some(&resolved.set), &resolved.question.zone);
-    let read = Arc::new(Read {
-        access,
+    let read = Read {
+        key: resolved.key(&wanted),
+        freshness: app.freshness(&resolved.edge, Some(&resolved.set), &resolved.question.zone),
+        access: access.clone(),
         resolved,
         wanted,
         csv,
-        key,
-        freshness,
-    });
-    if let Some(text) = text {
-        app.repeats.keep(text, read.clone());
+    };
+    let (kept, hit) = app.answer_of(&read.key, &read.resolved, &read.wanted).await?;
+    let response = respond_kept(app, headers, &read, &kept, hit);
+    // An open window is another one at each look.
+    if read.resolved.open.is_none()
+        && let Some(text) = app.repeats.text(uri, headers)
+    {
+        app.repeats.keep(text, read);
     }
-    Ok(read)
+    response
 }
 
 async fn groups(mut asked: Asked) -> Result<Response, Problem> {

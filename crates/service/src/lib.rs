@@ -2,8 +2,8 @@
 //!
 //! * `question` reads what was asked, `resolved` finds the groups and windows, `compute`, `over_time`, `compare` and `listing`
 //!   answer it over the stores of `hitters-results`, `open` over the window that is still open; `types` is the JSON.
-//! * `app` keeps the newest state and answers, `http` has the paths, `live` the streams, `openapi` the document, `metrics` what
-//!   it counts.
+//! * `app` keeps the newest state and answers, `repeat` what was asked before, `http` has the paths, `live` the streams, `openapi`
+//!   the document, `metrics` what it counts.
 //! * `postgres` (a cargo feature) shows the answers as tables over the PostgreSQL wire protocol.
 //! * `gate` says who asks (`keys`, `tokens`), `access` what, `limit` and `listeners` how often; `tls` encrypts.
 //!

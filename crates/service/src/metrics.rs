@@ -3,18 +3,15 @@
 //! Labels are names of ours, of stores and of pipelines; never groups, items or keys. Bound: one series for each question and
 //! status, one for each pipeline that the key may see, up to [`PIPELINES`].
 
-use crate::app::App;
 use crate::asked::Asked;
 use crate::exposition::{Exposition, Kind};
 use crate::problem::Problem;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Upper bounds of the times that answers took, in seconds.
 const BOUNDS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -54,7 +51,8 @@ struct Times {
 }
 
 impl Metrics {
-    fn note(&self, question: &'static str, status: StatusCode, took: Duration) {
+    /// Counts a request.
+    pub fn note(&self, question: &'static str, status: StatusCode, took: Duration) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests.entry((question, status.as_u16())).or_default() += 1;
         drop(requests);
@@ -104,18 +102,14 @@ impl Metrics {
     }
 }
 
-/// Counts every request.
-pub async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let last = request.uri().path().rsplit('/').next().unwrap_or_default();
-    let under = request.uri().path().starts_with("/v1/");
-    let question = QUESTIONS
+/// What a path is counted as.
+pub fn question(path: &str) -> &'static str {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let under = path.starts_with("/v1/");
+    QUESTIONS
         .into_iter()
         .find(|question| *question == last && (under || *question == "metrics"))
-        .unwrap_or("other");
-    let response = next.run(request).await;
-    app.metrics.note(question, response.status(), begun.elapsed());
-    response
+        .unwrap_or("other")
 }
 
 /// `GET /metrics`.

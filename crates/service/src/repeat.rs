@@ -1,15 +1,21 @@
 //! Questions that come again. A dashboard asks the same every second, a page that many look at a thousand times a second: what a
-//! question means is read and resolved once for each newest state. Who asks, and how often, is looked at each time, before.
+//! question means is read and resolved once for each newest state. If its answer is kept, too, it needs no more than a look at
+//! who asks and how often.
 //!
 //! Bound: [`MOST`] questions of at most [`LONGEST`] bytes, and one state for each of their pipelines.
 
 use crate::access::Access;
+use crate::app::App;
+use crate::asked::respond_kept;
+use crate::guard::admit;
 use crate::question::Wanted;
 use crate::resolved::Resolved;
 use crate::types::Freshness;
-use http::header;
-use http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, Method, Uri, header};
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Questions that are remembered.
@@ -35,31 +41,25 @@ pub struct Read {
 
 /// Questions by their text.
 #[derive(Default)]
-pub struct Repeats(RwLock<HashMap<String, Arc<Read>>>);
+pub struct Repeats {
+    read: RwLock<HashMap<String, Arc<Read>>>,
+    /// Secrets are told apart by their hashes.
+    secrets: RandomState,
+}
 
 impl Repeats {
     /// The text of a question: all that its reading depends on but the state. `None`: it is read each time.
-    pub fn text(access: &Access, parts: &Parts) -> Option<String> {
-        let question = parts.uri.path_and_query()?.as_str();
-        let accept = match parts.headers.get(header::ACCEPT) {
-            Some(accept) => accept.to_str().ok()?,
-            None => "",
-        };
-        let all = [access.name.as_str(), accept, question];
-        let short = all.iter().map(|part| part.len()).sum::<usize>() <= LONGEST;
+    pub fn text(&self, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+        let question = uri.path_and_query()?.as_str();
+        let accept = text(headers, &header::ACCEPT)?;
+        let secret = self.secrets.hash_one(text(headers, &header::AUTHORIZATION)?);
         // No header has a line break in it.
-        short.then(|| all.join("\n"))
-    }
-
-    /// The question, if this was read for the same scope. The caller looks whether the state is still the same.
-    pub fn find(&self, text: &str, access: &Access) -> Option<Arc<Read>> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.get(text).filter(|read| *read.access == *access).cloned()
+        (question.len() + accept.len() <= LONGEST).then(|| format!("{secret:x}\n{accept}\n{question}"))
     }
 
     /// Remembers a question; those of an older state of its pipeline are forgotten, and with them that state.
-    pub fn keep(&self, text: String, read: Arc<Read>) {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    pub fn keep(&self, text: String, read: Read) {
+        let mut all = self.read.write().unwrap_or_else(PoisonError::into_inner);
         let edge = &read.resolved.edge;
         all.retain(|_, old| {
             let old = &old.resolved.edge;
@@ -68,6 +68,44 @@ impl Repeats {
         if all.len() >= MOST {
             all.clear();
         }
-        all.insert(text, read);
+        all.insert(text, Arc::new(read));
     }
+
+    fn find(&self, text: &str) -> Option<Arc<Read>> {
+        let all = self.read.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(text).cloned()
+    }
+}
+
+/// The text of a header, empty if it is not there; `None` if it is no text.
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).map_or(Some(""), |value| value.to_str().ok())
+}
+
+/// The answer to a question that was read for the newest state and whose answer is kept. `None`: it goes the long way.
+pub async fn answer(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
+    if method != Method::GET {
+        return None;
+    }
+    let read = app.repeats.find(&app.repeats.text(uri, headers)?)?;
+    let edge = app.edge(&read.resolved.edge.scope.pipeline).await.ok()?;
+    if !Arc::ptr_eq(&edge, &read.resolved.edge) {
+        return None;
+    }
+    // What is worth to be compressed is compressed on the long way.
+    let kept = app.kept(&read.key).await?;
+    if kept.head.len() >= crate::http::WORTH_COMPRESSING && text(headers, &header::ACCEPT_ENCODING)?.contains("gzip") {
+        return None;
+    }
+    let admitted = match admit(app, uri, headers).await {
+        Ok(admitted) => admitted,
+        Err(response) => return Some(response),
+    };
+    if *admitted.access != *read.access {
+        return None;
+    }
+    let response = respond_kept(app, headers, &read, &kept, true);
+    let mut response = response.unwrap_or_else(IntoResponse::into_response);
+    admitted.leave(app, uri, &mut response);
+    Some(response)
 }

@@ -6,6 +6,7 @@ mod support;
 use hitters_results::RedisStore;
 use hitters_tests::services::Redis;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::{Running, embedded, rows, to_redis};
@@ -153,6 +154,13 @@ fn closed_windows_are_kept_and_a_reader_that_has_them_gets_304() {
     );
     let head = |body: &str| body.split(",\"freshness\"").next().unwrap().to_owned();
     assert_eq!(head(&body), head(&again));
+    let names = |headers: &ureq::http::HeaderMap| headers.keys().map(ToString::to_string).collect::<BTreeSet<_>>();
+    assert_eq!(names(&first), names(&second));
+    for _ in 0..2 {
+        let (_, fields, text) = service.get(path, &[("Accept", "text/csv")]);
+        assert_eq!(fields["content-type"], "text/csv; charset=utf-8", "{text}");
+        assert_eq!(service.get(path, &[]).1["content-type"], "application/json");
+    }
     assert_eq!(first["cache-control"], "private, max-age=3600");
     let etag = first["etag"].to_str().unwrap();
     let (code, _, empty) = service.get(path, &[("If-None-Match", etag)]);
