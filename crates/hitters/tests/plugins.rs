@@ -10,6 +10,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use support::run;
+use support::running::Running;
+use support::state::{EVENTS, Pipeline};
+use support::world::World;
 
 /// By the published attribute.
 const DOUBLE: &str = "use arroyo_udf_plugin::udf;
@@ -179,6 +182,40 @@ fn a_hop_merges_the_values_of_its_panes() {
     assert_eq!(found.len(), 13);
     assert!(found.iter().all(|row| row["l"].as_i64() == Some(22)), "{found:?}");
     run(["check", sql.to_str().unwrap()]).fails(3, &["there is no function", "longest"]);
+}
+
+#[test]
+fn the_values_of_an_open_window_survive_a_kill() {
+    let mut world = World::new("values", 2);
+    let pipeline = |kind: &str| {
+        let sql = "CREATE TABLE found (category TEXT NOT NULL, w BIGINT, l TEXT, n BIGINT)
+            WITH (connector = 'redis', type = 'sink', address = '${redis}', format = 'json', target = 'hash',
+                  'target.key_prefix' = 'KIND', 'target.field_column' = 'category');
+            INSERT INTO found SELECT category, w, l, n FROM (SELECT category, tumble(INTERVAL '1 hour') AS window,
+                weighted(amount, ts) AS w, longest(item) AS l, count(*) AS n FROM events GROUP BY 1, 2);";
+        let sql = format!("{EVENTS}{sql}")
+            .replace("KIND", kind)
+            .replace("${events}", "values-events");
+        let functions = "functions = ['weighted.rs', 'longest.rs']\n";
+        let pipeline = Pipeline::with(&world.outside, &format!("values-{kind}"), &sql, functions);
+        for (name, text) in [("weighted.rs", WEIGHTED), ("longest.rs", LONGEST)] {
+            fs::write(pipeline.folder.path().join(name), text).unwrap();
+        }
+        pipeline
+    };
+    let (killed, undisturbed) = (pipeline("killed"), pipeline("undisturbed"));
+    // Compiling takes longer than a run may.
+    run(["check", killed.file.to_str().unwrap()]).well();
+    world.send(0..4, 2);
+    world.start_and_read_all(&killed, 2).kill();
+    assert!(world.outside.shown("killed").is_empty(), "the window is open");
+    world.send(4..7, 2);
+    let said = Running::start(killed.bounded(1)).end().code(0);
+    assert!(said.contains("going on from checkpoint"), "{said}");
+    Running::start(undisturbed.bounded(1)).end().code(0);
+    let (found, expected) = (world.outside.shown("killed"), world.outside.shown("undisturbed"));
+    assert!(expected[""].len() > 1, "{expected:?}");
+    assert_eq!(found, expected);
 }
 
 #[test]
