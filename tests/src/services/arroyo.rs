@@ -1,11 +1,12 @@
-//! A real Arroyo cluster: the one at `ARROYO_URL`, or one that is started from the program at `ARROYO_BIN`, as one process with
-//! everything in it.
+//! A real Arroyo cluster: the one at `ARROYO_URL`, or one that is started from the program at `ARROYO_BIN`, with a process for each
+//! worker. (With everything in one process, its scheduler ends the pipelines that run when another one starts.)
 //!
 //! There is none in the registries that the tests fetch from, so that tests which want one are skipped without it, loudly.
 
 use super::{Process, free_port};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -25,6 +26,26 @@ struct Own {
     port: u16,
 }
 
+impl Own {
+    /// Workers outlive a controller that is killed alone.
+    fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            let group = format!("-{}", process.child.id());
+            let killed = Command::new("kill").args(["-KILL", "--", &group]).status();
+            assert!(
+                killed.is_ok_and(|status| status.success()),
+                "Arroyo's processes cannot be killed"
+            );
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 impl Arroyo {
     /// The cluster; `None`, said on standard error, if there is none. `test` is who goes without.
     pub fn get(test: &str) -> Option<Self> {
@@ -42,7 +63,7 @@ impl Arroyo {
         url.map(|url| Self { own: None, url })
     }
 
-    /// Starts the program with a state of its own.
+    /// Starts the program with a state of its own, and with the settings that sql/README.md tells operators to make.
     fn start(program: PathBuf) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Arroyo");
         let [port, controller, compiler, admin] = [free_port(), free_port(), free_port(), free_port()];
@@ -54,11 +75,12 @@ impl Arroyo {
             "disable-telemetry = true\n\
              checkpoint-url = \"file://{here}/checkpoints\"\n\
              [api]\nbind-address = \"127.0.0.1\"\nhttp-port = {port}\n\
-             [controller]\nbind-address = \"127.0.0.1\"\nrpc-port = {controller}\nscheduler = \"embedded\"\n\
+             [controller]\nbind-address = \"127.0.0.1\"\nrpc-port = {controller}\nscheduler = \"process\"\n\
              [compiler]\nbind-address = \"127.0.0.1\"\nrpc-port = {compiler}\ninstall-clang = false\ninstall-rustc = false\n\
              build-dir = \"{cache}/build\"\nartifact-url = \"file://{cache}/artifacts\"\n\
              [admin]\nbind-address = \"127.0.0.1\"\nhttp-port = {admin}\n\
              [worker]\nbind-address = \"127.0.0.1\"\n\
+             [pipeline]\nsource-batch-size = 8192\nsource-batch-linger = \"8760h\"\nchaining.enabled = false\n\
              [database]\ntype = \"sqlite\"\n[database.sqlite]\npath = \"{here}/cluster.sqlite\"\n",
             here = folder.path().display(),
             cache = cache.display(),
@@ -90,7 +112,7 @@ impl Arroyo {
     /// Kills everything of it at once; its state stays.
     pub fn kill(&mut self) {
         if let Some(own) = &mut self.own {
-            own.process = None;
+            own.kill();
         }
     }
 
@@ -102,7 +124,7 @@ impl Arroyo {
             .arg("-c")
             .arg(own.folder.path().join("arroyo.toml"))
             .arg("cluster");
-        program.current_dir(own.folder.path());
+        program.current_dir(own.folder.path()).process_group(0);
         // Its compiler is cargo, which is not to write where the tests are built.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();

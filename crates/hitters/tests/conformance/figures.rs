@@ -60,7 +60,7 @@ pub fn figures(arroyo: &Arroyo, world: &World, stream: &Generate, groups: &[&str
         command.args(&arguments[1..]);
         ended(command).well()
     };
-    tell(&["deploy", "--yes", "--parallelism", "1"]);
+    tell(&["deploy", "--yes", "--timeout", "60m", "--parallelism", "1"]);
     let mut connection = redis::Client::open(world.redis.url())
         .unwrap()
         .get_connection()
@@ -80,8 +80,8 @@ pub fn figures(arroyo: &Arroyo, world: &World, stream: &Generate, groups: &[&str
         assert!(begun.elapsed() < PATIENCE, "{read} of {events}\n{}", arroyo.log());
         std::thread::sleep(Duration::from_millis(10));
     };
-    // From an early window to a late one, so that start and end do not count.
-    let ((first, at), (last, end)) = (wait(stream.events / 10), wait(stream.events * 9 / 10));
+    // From an early window to a late one, so that start and end do not count. The last events wait for a full record batch.
+    let ((first, at), (last, end)) = (wait(stream.events / 10), wait(stream.events * 8 / 10));
     std::thread::sleep(Duration::from_secs(2));
     tell(&["stop"]);
     let status: serde_json::Value = serde_json::from_str(&tell(&["status", "--json"]).stdout).unwrap();

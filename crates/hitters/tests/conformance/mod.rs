@@ -10,18 +10,22 @@ use hitters_connectors::RunOptions;
 use hitters_connectors::generate::{Generate, Profile, to_topic};
 use hitters_tests::services::{Kafka, Redis};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where the events of every pipeline come from.
 pub const TOPIC: &str = "events";
-const DAY: i64 = 24 * 3_600_000;
+pub const SECOND: i64 = 1_000;
+pub const MINUTE: i64 = 60 * SECOND;
+pub const DAY: i64 = 24 * 3_600_000;
 /// Behind the last event: far enough that every window before is over, whatever its delay.
-const AFTER: i64 = 10 * DAY;
+pub const AFTER: i64 = 10 * DAY;
 
 /// A broker and a Redis for one engine.
 pub struct World {
     pub kafka: Kafka,
     pub redis: Redis,
     pub partitions: u32,
+    sent: AtomicU64,
 }
 
 /// A pipeline that is shipped, and what it is to be filled with.
@@ -99,7 +103,13 @@ impl World {
             kafka: Kafka::start(),
             redis: Redis::start(),
             partitions,
+            sent: AtomicU64::new(0),
         }
+    }
+
+    /// The number of events in the topic.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
     }
 
     /// A command about a pipeline, filled for this world.
@@ -141,20 +151,21 @@ impl World {
         )
         .unwrap();
         assert_eq!(sent, options.events);
+        self.sent.fetch_add(sent, Relaxed);
     }
 
-    /// Sends events that close every window before: a few in each partition, three times, since a watermark is told with the batch after.
-    /// The first closes minutes, the second days, and the third what is made of days.
+    /// Sends a few events to each partition, so much later than those before.
+    pub fn nudge(&self, last: &Generate, later: i64) {
+        self.send(&Generate {
+            events: 200,
+            start: last.start + later,
+            disorder_share: 0.0,
+            ..last.clone()
+        });
+    }
+
+    /// Sends events that close every window before: the first ones minutes, the second days, and the third what is made of days.
     pub fn close(&self, last: &Generate) {
-        for further in [AFTER, 2 * AFTER, 3 * AFTER] {
-            let closing = Generate {
-                events: 200,
-                start: last.start + further,
-                disorder_share: 0.0,
-                ..last.clone()
-            };
-            self.send(&closing);
-            std::thread::sleep(std::time::Duration::from_millis(1500));
-        }
+        [1, 2, 3].iter().for_each(|times| self.nudge(last, times * AFTER));
     }
 }

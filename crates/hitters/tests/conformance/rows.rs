@@ -11,14 +11,24 @@ use std::time::Duration;
 /// Rows by the place that they are at: `redis KEY`, `redis KEY FIELD`, `topic KEY`.
 pub type Rows = BTreeMap<String, Value>;
 
+/// Keeps rows of windows that end by then. Rows without an end are of the newest window, which is one of those that close the others:
+/// these hold the same events, at a time that does not matter.
+pub fn until(rows: &mut Rows, until: i64) {
+    let end = |row: &Value| row["window_end"].as_i64().or(row["until"].as_i64());
+    rows.retain(|_, row| end(row).is_none_or(|end| end <= until));
+    let later = |row: &&mut Value| end(row).is_none() && row["window_start"].as_i64() > Some(until);
+    rows.values_mut()
+        .filter(later)
+        .for_each(|row| row["window_start"] = "later".into());
+}
+
 impl World {
     /// All rows of a pipeline's first version, of windows that end by `until`. The progress is left out: it says how far an engine
     /// is, not what it found.
     pub fn rows(&self, pipeline: &str, until: i64) -> Rows {
         let mut rows = self.redis_rows(pipeline, 1);
         rows.extend(self.topic_rows(&format!("{pipeline}.results")));
-        let end = |row: &Value| row["window_end"].as_i64().or(row["until"].as_i64());
-        rows.retain(|_, row| end(row).is_none_or(|end| end <= until));
+        self::until(&mut rows, until);
         rows
     }
 
@@ -29,12 +39,13 @@ impl World {
         rows.map(|(_, row)| row.to_string()).collect()
     }
 
-    /// What a version has written to Redis, without its progress.
+    /// What a version has written to Redis, without its progress and the number of the embedded engine's run.
     pub fn redis_rows(&self, pipeline: &str, version: u64) -> Rows {
         let mut connection = redis::Client::open(self.redis.url()).unwrap().get_connection().unwrap();
         let keys: Vec<String> = connection.keys(format!("hh:{pipeline}:v{version}:*")).unwrap();
         let mut rows = Rows::new();
-        for key in keys.iter().filter(|key| !key.ends_with(":progress")) {
+        let is_row = |key: &&String| ![":progress", ":attempt"].iter().any(|end| key.ends_with(end));
+        for key in keys.iter().filter(is_row) {
             let kind: String = redis::cmd("TYPE").arg(key).query(&mut connection).unwrap();
             match kind.as_str() {
                 "string" => {
@@ -51,6 +62,16 @@ impl World {
             }
         }
         rows
+    }
+
+    /// How many events a version has read, by its own word.
+    pub fn read(&self, pipeline: &str, version: u64) -> u64 {
+        let mut connection = redis::Client::open(self.redis.url()).unwrap().get_connection().unwrap();
+        let rows: BTreeMap<String, String> = connection
+            .hgetall(format!("hh:{pipeline}:v{version}:progress"))
+            .unwrap();
+        let offset = |row: &String| serde_json::from_str::<Value>(row).unwrap()["offset"].as_u64().unwrap();
+        rows.values().map(offset).sum()
     }
 
     /// The last row of each key of a topic; none if there is no such topic.
