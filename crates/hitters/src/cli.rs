@@ -156,6 +156,9 @@ pub struct Query {
     /// Time zone of days, and of times that are shown.
     #[arg(long, value_name = "ZONE")]
     pub tz: Option<String>,
+    /// The window that is still open, as far as it is counted; a service beside a run (`hitters run --serve`) knows it.
+    #[arg(long, conflicts_with_all = ["last", "from", "to"])]
+    pub open: bool,
     /// The count of this item, listed or not. Can be given several times.
     #[arg(long = "item", value_name = "ITEM", conflicts_with = "phi")]
     pub items: Vec<String>,

@@ -74,7 +74,7 @@ pub fn options(
     options.timeout = how.answer_timeout.or(file.timeout).unwrap_or(options.timeout);
     options.cache_bytes = how.answer_cache.or(file.cache).unwrap_or(options.cache_bytes);
     options.audit = how.audit.or(file.audit).unwrap_or(false);
-    options.postgres = how.postgres;
+    options.postgres = how.postgres.or(file.postgres);
     options.tokens = tokens(&how.jwt, file.jwt.as_ref())?;
     Ok(options)
 }

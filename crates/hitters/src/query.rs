@@ -88,7 +88,9 @@ fn about(answer: &Value) -> String {
             count(&answer["max_missed"])
         ));
     }
-    if range["complete"] == false {
+    if range["open"] == true {
+        line.push_str("; the window is still open: this is what was counted so far");
+    } else if range["complete"] == false {
         line.push_str("; a part of the range is unknown");
     }
     line.push_str(&format!(
@@ -145,6 +147,7 @@ fn question(arguments: &Query) -> Question {
             "estimate"
         }
     };
+    pairs.extend(arguments.open.then(|| ("open", "true".into())));
     pairs.extend(arguments.about.filters.iter().map(|filter| ("where", filter.clone())));
     let given = [
         ("set", &arguments.about.set),

@@ -75,6 +75,20 @@ fn an_open_window_grows_until_it_closes_and_then_says_the_same() {
     // At least two of them were seen growing, and closed with all of their rows.
     let grown = |totals: &Vec<u64>| totals.is_sorted() && totals.first() < totals.last();
     assert!(seen.values().filter(|totals| grown(totals)).count() >= 2, "{seen:?}");
+    // And on the command line, where it is told apart from a closed one.
+    let ask = |more: &[&str]| {
+        let arguments = ["query", "live.tops", "-k", "3", "--url", &service.url];
+        run_to_end(arguments.iter().chain(more))
+    };
+    // For a moment after one has closed none may be open.
+    let mut asked = ask(&["--open"]);
+    while asked.code == Some(2) && Instant::now() < until + Duration::from_secs(5) {
+        asked = ask(&["--open"]);
+    }
+    let asked = asked.well();
+    assert!(asked.stderr.contains("the window is still open"), "{}", asked.stderr);
+    assert_eq!(asked.stdout.lines().count(), 5, "{}", asked.stdout);
+    assert!(!ask(&[]).well().stderr.contains("still open"));
     let closed = service.json(path);
     assert_eq!(
         (&closed["range"]["open"], &closed["total"]),

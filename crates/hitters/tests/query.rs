@@ -144,11 +144,16 @@ fn what_is_wrong_with_a_question_is_a_fault_of_the_command_line() {
         &["query", "shop", "--where", "x=1"],
         &["query", "a b/c"],
         &["query", "shop", "--json", "--csv"],
+        &["query", "shop", "--open", "--last", "1h"],
+        &["query", "shop", "--open", "--from", "2026-01-31"],
         &["top", "none"],
     ] {
         let (code, out, said) = service.ask(arguments);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {said}");
     }
+    // Nobody has published the window that is open.
+    let (code, _, said) = service.ask(&["query", "shop", "--open"]);
+    assert!(code == 2 && said.contains("run --serve"), "{said}");
     for arguments in [&["query", "shop"] as &[&str], &["query", "--csv"], &["top"]] {
         let (code, _, said) = ask("http://127.0.0.1:9", arguments);
         assert!(code == 1 && said.contains("hitters serve"), "{said}");

@@ -251,6 +251,30 @@ fn a_pipeline_file_says_how_it_is_served_and_flags_go_first() {
     run(["check", &path]).fails(3, &["no address to listen at"]);
 }
 
+#[cfg(feature = "postgres")]
+#[test]
+fn a_pipeline_file_has_answers_served_by_sql_under_the_same_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("served.toml");
+    fs::write(folder.path().join("q.sql"), "SELECT 1;").unwrap();
+    let write = |address: &str| {
+        let text = "sql = 'q.sql'\n[serve]\nlisten = '127.0.0.1:0'\nembedded = 'answers.redb'\n";
+        fs::write(&file, format!("{text}postgres = '{address}'\n")).unwrap();
+    };
+    let path = file.display().to_string();
+    write("127.0.0.1:0");
+    let mut service = Serving::spawn(command(["serve", &path]));
+    assert!(service.running.says("answering SQL at postgresql://127.0.0.1:"));
+    drop(service);
+    write("0.0.0.0:0");
+    run(["serve", &path]).fails(2, &["0.0.0.0:0 can be reached from other machines", "hitters keys add"]);
+    let mut service = Serving::spawn(command(["serve", &path, "--postgres", "127.0.0.1:0"]));
+    assert!(service.running.says("answering SQL at postgresql://127.0.0.1:"));
+    drop(service);
+    write("5433");
+    run(["serve", &path]).fails(3, &["'5433' is no address to listen at", "served.toml:5"]);
+}
+
 #[cfg(feature = "jwt")]
 mod tokens {
     use super::*;

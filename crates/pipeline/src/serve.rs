@@ -16,7 +16,7 @@ const PUBLIC: [&str; 9] = [
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
 ];
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "listen",
     "keys",
     "tls",
@@ -30,6 +30,7 @@ const KNOWN: [&str; 14] = [
     "answers",
     "redis",
     "embedded",
+    "postgres",
     "jwt",
 ];
 
@@ -62,6 +63,8 @@ pub struct Serve {
     pub redis: Option<Result<Secret, Fault>>,
     /// `embedded`: a file that `answers` has made, for `hitters serve`.
     pub embedded: Option<PathBuf>,
+    /// `postgres`: where to speak the PostgreSQL protocol, too: `127.0.0.1:5432`.
+    pub postgres: Option<SocketAddr>,
     /// `[serve.jwt]`.
     pub jwt: Option<Jwt>,
 }
@@ -154,6 +157,7 @@ impl Reader<'_> {
             answers,
             redis: keys.take("redis").and_then(|value| self.secret(value, "redis")),
             embedded,
+            postgres: keys.take("postgres").and_then(|value| self.address(value)),
             jwt: keys.take("jwt").and_then(|value| self.jwt(value)),
         };
         self.unknown(&keys, &KNOWN);

@@ -363,6 +363,7 @@ fn how_answers_are_served_is_read_from_the_file() {
         audit = true
         answers = "answers.redb"
         redis = "redis://:${env:KAFKA_PASSWORD}@localhost"
+        postgres = "[::1]:5433"
         [serve.jwt]
         issuer = "https://id.example.com"
         audience = "hitters"
@@ -374,6 +375,7 @@ fn how_answers_are_served_is_read_from_the_file() {
     let (pipeline, _, folder) = load(&[("p.toml", toml), ("q.sql", "SELECT 1")], &[]);
     let serve = pipeline.unwrap().settings.serve.unwrap();
     assert_eq!(serve.listen, Some("0.0.0.0:8443".parse().unwrap()));
+    assert_eq!(serve.postgres, Some("[::1]:5433".parse().unwrap()));
     assert_eq!(serve.keys, Some(folder.path().join("keys.json")));
     let tls = ["tls/chain.pem", "tls/key.pem"].map(|name| folder.path().join(name));
     assert_eq!(serve.tls.clone().map(<[_; 2]>::from), Some(tls));

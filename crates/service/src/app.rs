@@ -54,6 +54,10 @@ pub struct App {
     pub audit: bool,
     /// Who listens to live updates.
     pub listeners: Arc<Listeners>,
+    /// How long a stream of them lasts at most.
+    pub stream: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub unread: Duration,
     /// What it counts.
     pub metrics: Metrics,
     /// What computes answers in this process.
@@ -117,6 +121,8 @@ impl App {
             timeout: Duration::from_secs(10),
             audit: false,
             listeners: Arc::new(Listeners::new(1000, 100)),
+            stream: Duration::from_secs(3600),
+            unread: Duration::from_secs(60),
             metrics: Metrics::default(),
             engine: None,
             opened: Cache::builder().max_capacity(1).time_to_live(EDGE).build(),

@@ -115,15 +115,14 @@ impl KeyFile {
             .map_err(|error| io(std::io::Error::other(error.to_string())))?;
         let id: String = random[..4].iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!("hk_{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(&random[4..]));
-        let mut keys = self.read()?;
-        keys.push(Key {
+        let key = Key {
             id,
             sha256: hex(&Sha256::digest(text.as_bytes())),
             created: now(),
             expires,
             access,
-        });
-        self.write(&keys).map_err(io)?;
+        };
+        self.change(|keys| keys.push(key))?;
         Ok(text)
     }
 
@@ -132,35 +131,65 @@ impl KeyFile {
     /// # Errors
     /// If the file cannot be written.
     pub fn revoke(&self, id_or_name: &str) -> Result<usize, KeyFileError> {
+        let mut revoked = 0;
+        self.change(|keys| {
+            let before = keys.len();
+            keys.retain(|key| key.id != id_or_name && key.access.name != id_or_name);
+            revoked = before - keys.len();
+        })?;
+        Ok(revoked)
+    }
+
+    /// Reads, changes and replaces the file while nobody else does. The lock is a file of its own beside it, since the file itself is
+    /// another one after each change; it goes with the process that holds it.
+    fn change(&self, change: impl FnOnce(&mut Vec<Key>)) -> Result<(), KeyFileError> {
+        let path = self.beside("lock");
+        let lock = || {
+            if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder)?;
+            }
+            let lock = own().truncate(false).open(&path)?;
+            lock.lock()?;
+            Ok(lock)
+        };
+        let _held = lock().map_err(|error| KeyFileError::Io {
+            path: path.display().to_string(),
+            error,
+        })?;
         let mut keys = self.read()?;
-        let before = keys.len();
-        keys.retain(|key| key.id != id_or_name && key.access.name != id_or_name);
+        change(&mut keys);
         self.write(&keys).map_err(|error| KeyFileError::Io {
             path: self.path.display().to_string(),
             error,
-        })?;
-        Ok(before - keys.len())
+        })
+    }
+
+    /// The name with this behind it.
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".");
+        name.push(ending);
+        name.into()
     }
 
     /// Replaces the file in one step, readable by its owner only.
     fn write(&self, keys: &[Key]) -> std::io::Result<()> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut fresh = self.path.clone().into_os_string();
-        fresh.push(".new");
-        let fresh = PathBuf::from(fresh);
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&fresh)?;
+        let fresh = self.beside("new");
+        let mut file = own().truncate(true).open(&fresh)?;
         file.write_all(serde_json::to_string_pretty(keys)?.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
         std::fs::rename(&fresh, &self.path)
     }
+}
+
+/// How files are made that their owner alone may read.
+fn own() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// The keys as the service sees them.
@@ -282,6 +311,25 @@ pub fn wrong() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_are_made_and_revoked_at_the_same_moment_are_all_there_and_all_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/keys.json");
+        let all = |work: &(dyn Fn(usize) + Sync)| {
+            std::thread::scope(|scope| {
+                (0..8).for_each(|thread| drop(scope.spawn(move || (0..5).for_each(|turn| work(thread * 5 + turn)))));
+            });
+        };
+        all(&|number| {
+            let mut access = Access::all();
+            access.name = format!("key {number}");
+            KeyFile::new(&path).add(access, None).unwrap();
+        });
+        assert_eq!(KeyFile::new(&path).read().unwrap().len(), 40);
+        all(&|number| assert_eq!(KeyFile::new(&path).revoke(&format!("key {number}")).unwrap(), 1));
+        assert_eq!(KeyFile::new(&path).read().unwrap(), []);
+    }
 
     #[test]
     fn only_the_whole_key_opens() {

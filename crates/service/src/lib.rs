@@ -5,7 +5,8 @@
 //! * `app` keeps the newest state and answers, `repeat` what was asked before, `http` has the paths, `live` the streams, `openapi`
 //!   the document, `metrics` what it counts.
 //! * `postgres` (a cargo feature) shows the answers as tables over the PostgreSQL wire protocol.
-//! * `gate` says who asks (`keys`, `tokens`), `access` what, `limit` and `listeners` how often; `tls` encrypts.
+//! * `gate` says who asks (`keys`, `tokens`), `access` what, `limit` and `listeners` how often; `tls` encrypts, `unread` ends
+//!   connections that nobody reads.
 //!
 //! [`Service`] is made from [`Options`], listens, and runs until it is told to end.
 
@@ -42,6 +43,7 @@ mod times;
 mod tls;
 mod tokens;
 pub mod types;
+mod unread;
 
 pub use access::Access;
 pub use exposition::{Exposition, Kind};

@@ -4,6 +4,7 @@
 //! Each listener looks once a second; the look is shared by all of them (the cache of `App`), so that a thousand listeners cost
 //! one question. What a listener is sent is made when its connection takes it: who is slow gets the newest state later, and
 //! nothing waits in memory for it. A key that is revoked or a token that expires ends its streams, and so does the end of the service.
+//! A stream that nobody reads ends, and each ends after an hour: its client comes back, or has left a seat that it held for nothing.
 
 use crate::access::Access;
 use crate::app::App;
@@ -22,6 +23,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const LOOK: Duration = Duration::from_secs(1);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -39,6 +41,8 @@ struct Listener {
     /// What was sent last of the open one.
     sent_open: String,
     first: bool,
+    /// When the stream ends, whether its client reads it or not.
+    until: Instant,
     /// Of one look.
     ready: VecDeque<Event>,
     _seat: Seat,
@@ -85,9 +89,12 @@ impl Listener {
             if let Some(event) = self.ready.pop_front() {
                 return Some((event, self));
             }
+            if Instant::now() >= self.until {
+                return None;
+            }
             if !std::mem::take(&mut self.first) {
                 tokio::select! {
-                    () = tokio::time::sleep(LOOK) => {}
+                    () = tokio::time::sleep_until(self.until.min(Instant::now() + LOOK)) => {}
                     _ = ending.changed() => return None,
                 }
             }
@@ -132,8 +139,10 @@ pub async fn live(mut asked: Asked, Query(pairs): Query<Pairs>) -> Result<Respon
         Err(problem) => return Err(problem),
     }
     let seat = app.listeners.take(&access.name).map_err(full)?;
+    let until = Instant::now() + app.stream;
     let listener = Listener {
         authorization: asked.header(header::AUTHORIZATION).map(str::to_owned),
+        until,
         sent: asked.header(LAST_EVENT_ID).and_then(|id| id.parse().ok()),
         app: asked.app,
         pipeline: asked.pipeline,
@@ -205,6 +214,7 @@ mod tests {
             sent: None,
             sent_open: String::new(),
             first: true,
+            until: Instant::now() + app.stream,
             ready: VecDeque::new(),
             _seat: app.listeners.take("x").unwrap(),
             app,

@@ -8,6 +8,7 @@ use crate::listeners::Listeners;
 use crate::open::Engine;
 use crate::tls::{self, TlsListener};
 use crate::tokens::{TokenOptions, Tokens};
+use crate::unread::{Patiently, listen};
 use ::http::{HeaderValue, Method, header};
 use axum::Router;
 use hitters_results::{Answers, Store};
@@ -46,6 +47,10 @@ pub struct Options {
     pub listeners: usize,
     /// Of these, how many of one key.
     pub listeners_per_key: usize,
+    /// How long a stream of live updates lasts at most; clients come back by themselves.
+    pub stream: Duration,
+    /// How long a client may take nothing of what it is sent, before its connection ends.
+    pub unread: Duration,
     /// What computes answers in this process: it knows the windows that are still open.
     pub engine: Option<Arc<dyn Engine>>,
     /// One line on standard error for each question.
@@ -113,6 +118,8 @@ impl Options {
             cache_bytes: 64 << 20,
             listeners: 1000,
             listeners_per_key: 100,
+            stream: Duration::from_secs(3600),
+            unread: Duration::from_secs(60),
             engine: None,
             audit: false,
         }
@@ -164,6 +171,7 @@ impl Service {
         app.timeout = options.timeout;
         app.audit = options.audit;
         app.engine = options.engine;
+        (app.stream, app.unread) = (options.stream, options.unread);
         app.listeners = Arc::new(Listeners::new(options.listeners, options.listeners_per_key));
         let app = Arc::new(app);
         #[cfg(feature = "postgres")]
@@ -178,12 +186,12 @@ impl Service {
         if !options.cors.is_empty() {
             router = router.layer(cors(&options.cors)?);
         }
-        let listen = |error| ServiceError::Listen {
+        let taken = |error| ServiceError::Listen {
             address: options.listen,
             error,
         };
-        let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let listener = listen(options.listen).map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
         Ok(Self {
             listener,
             router,
@@ -220,6 +228,7 @@ impl Service {
     /// If the server ends by itself.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
         let app = self.app;
+        let most = app.unread;
         let (end, mut ended) = tokio::sync::watch::channel(());
         let watched = async move {
             shutdown.await;
@@ -236,10 +245,12 @@ impl Service {
                         // Answers are small: to wait for more to send would only delay them.
                         let _ = stream.set_nodelay(true);
                     });
+                    let listener = Patiently { listener, most };
                     axum::serve(listener, router).with_graceful_shutdown(watched).await
                 }
                 Some(config) => {
                     let listener = TlsListener::new(self.listener, config)?;
+                    let listener = Patiently { listener, most };
                     axum::serve(listener, router).with_graceful_shutdown(watched).await
                 }
             }

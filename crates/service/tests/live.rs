@@ -90,6 +90,51 @@ fn seats_are_counted_by_key_and_in_all_and_are_free_again_when_left() {
 }
 
 #[test]
+fn a_listener_that_reads_nothing_loses_its_seat() {
+    let (store, engine) = (store(), Arc::new(Counting::default()));
+    let given = engine.clone();
+    let service = Running::start(vec![Arc::new(store.clone())], move |options| {
+        (options.listeners, options.unread) = (1, Duration::from_secs(1));
+        options.engine = Some(given);
+    });
+    // Events of two megabytes: more than the buffers on the way take.
+    let long = |number: usize| format!("{number:04}{}", "x".repeat(20_000));
+    let items: Vec<String> = (0..100).map(long).collect();
+    let seat = Live::open(&service, "/v1/pipelines/shop/live?k=100&open=true", &[]);
+    assert_eq!(seat.0, "HTTP/1.1 200 OK");
+    let full = || Live::open(&service, "/v1/pipelines/shop/live?k=1", &[]).0;
+    assert_eq!(full(), "HTTP/1.1 503 Service Unavailable");
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut count = 1;
+    while full() != "HTTP/1.1 200 OK" {
+        assert!(Instant::now() < until, "the seat stays taken");
+        let counted: Vec<(&str, u64)> = items.iter().map(|item| (item.as_str(), count)).collect();
+        *engine.rows.lock().unwrap() = Some(vec![row(3, &counted)]);
+        count += 1;
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    println!("its seat was free after {} changes", count - 1);
+    drop(seat);
+}
+
+#[test]
+fn a_stream_ends_after_its_time_and_its_client_goes_on_where_it_was() {
+    let store = store();
+    let service = Running::start(vec![Arc::new(store.clone())], |options| {
+        options.stream = Duration::from_millis(1500)
+    });
+    let begun = Instant::now();
+    let (_, mut live) = Live::open(&service, "/v1/pipelines/shop/live?k=1", &[]);
+    let (_, id, _) = live.next().unwrap();
+    assert!(live.next().is_none());
+    assert!(begun.elapsed() >= Duration::from_millis(1500) && begun.elapsed() < Duration::from_secs(6));
+    store.write_now(&[row(3, &[("new", 5)])]).unwrap();
+    let known = id.unwrap().to_string();
+    let (_, mut live) = Live::open(&service, "/v1/pipelines/shop/live?k=1", &[("Last-Event-ID", &known)]);
+    assert_eq!(live.next().unwrap().1, Some(NOON + 4 * MINUTE));
+}
+
+#[test]
 fn a_key_that_is_revoked_and_a_service_that_ends_end_streams() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");

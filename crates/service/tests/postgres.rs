@@ -7,11 +7,12 @@ use hitters_service::{Access, KeyFile, Options, Service, ServiceError, Tls};
 use hitters_sketch::{ItemKind, Measure, TopK};
 use hitters_tests::services::certificate;
 use serde_json::json;
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const MINUTE: i64 = 60_000;
 /// 2026-01-31T12:00:00Z.
@@ -241,4 +242,37 @@ fn without_keys_it_listens_on_the_loopback_only() {
     options.postgres = Some("0.0.0.0:0".parse().unwrap());
     let bound = runtime.block_on(Service::bind(options));
     assert!(matches!(bound, Err(ServiceError::Open(address)) if address.ip().is_unspecified()));
+}
+
+#[test]
+fn a_client_that_reads_nothing_loses_its_place_and_a_silent_one_is_asked_whether_it_is_there() {
+    let service = Running::start(|options| {
+        (options.timeout, options.unread) = (Duration::from_secs(2), Duration::from_secs(1));
+    });
+    let mut client = TcpStream::connect(service.sql).unwrap();
+    let mut send = |kind: &[u8], body: &[u8]| {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        client.write_all(&[kind, &length, body].concat()).map(|()| client.try_clone().unwrap())
+    };
+    let mut client = send(b"", b"\x00\x03\x00\x00user\0me\0database\0hitters\0\0").unwrap();
+    let (mut said, mut bytes) = (Vec::new(), [0; 4096]);
+    while !said.ends_with(b"Z\0\0\0\x05I") {
+        let count = client.read(&mut bytes).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&said));
+        said.extend_from_slice(&bytes[..count]);
+    }
+    // The timer of a connection that is idle: 02 is that of keep-alive.
+    let ports = [service.sql.port(), client.local_addr().unwrap().port()].map(|port| format!(":{port:04X}"));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut own = fields.filter(|fields| fields[1].ends_with(&ports[0]) && fields[2].ends_with(&ports[1]));
+    assert!(own.next().unwrap()[5].starts_with("02:"), "{table}");
+    send(b"Q", b"SELECT repeat('x', 30000000)\0").unwrap();
+    // What is sent now stays with the server, until it lets go of the connection.
+    let begun = Instant::now();
+    while send(b"S", b"").is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it keeps its place");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
 }

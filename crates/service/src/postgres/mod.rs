@@ -98,7 +98,7 @@ impl Server {
             TlsAcceptor::from(Arc::new(config))
         };
         Ok(Self {
-            listener: TcpListener::bind(address).await?,
+            listener: crate::unread::listen(address)?,
             tls: tls.map(acceptor),
             template,
             app,
@@ -136,21 +136,23 @@ impl Server {
                 continue;
             };
             let (tls, shared) = (self.tls.clone(), self.shared.clone());
+            let (answer, unread) = (self.app.timeout, self.app.unread);
             connections.spawn(async move {
                 // Whatever went wrong, the client is gone or was told.
-                let _ = serve(stream, tls, planner, shared).await;
+                let _ = serve(stream, tls, planner, shared, (answer, unread)).await;
                 drop(place);
             });
         }
     }
 }
 
-/// Serves one connection until it ends.
+/// Serves one connection until it ends. An answer may take so long, and so long to be read.
 async fn serve(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     planner: Planner,
     shared: Arc<Shared>,
+    (answer, unread): (Duration, Duration),
 ) -> std::io::Result<()> {
     let begun = tokio::time::Instant::now();
     let session = planner.session.clone();
@@ -192,13 +194,15 @@ async fn serve(
             queries,
             copy.clone(),
             cancel.clone(),
-        )
-        .await;
-        if let Err(mut error) = done {
+        );
+        // Statements end by themselves in time; a client that does not read the rows ends here, and leaves its place to others.
+        let done = tokio::time::timeout(answer + unread, done).await;
+        if let Err(mut error) = done.map_err(std::io::Error::other)? {
             faults::translate(&mut error);
             // Before a connection is let in every error is its end.
             let end = !session.admitted() || matches!(&error, PgWireError::UserError(info) if info.is_fatal());
-            process_error(&mut socket, error, extended).await?;
+            let told = process_error(&mut socket, error, extended);
+            tokio::time::timeout(unread, told).await.map_err(std::io::Error::other)??;
             if end {
                 return Ok(());
             }
