@@ -182,6 +182,17 @@ def tables_are_found_in_the_catalog(c):
 
 
 @check
+def a_driver_that_asks_for_primary_keys_hears_that_there_are_none(c):
+    # In the shape of JDBC's getPrimaryKeys: fields of what a function returns.
+    inner = "SELECT a.attname AS COLUMN_NAME, (information_schema._pg_expandarray(i.indkey)).n AS KEY_SEQ, t.relname AS PK_NAME FROM pg_catalog.pg_class t JOIN pg_catalog.pg_attribute a ON t.oid = a.attrelid JOIN pg_catalog.pg_index i ON a.attrelid = i.indrelid WHERE i.indisprimary"
+    with c.cursor() as cursor:
+        found = cursor.execute(f"SELECT result.COLUMN_NAME, result.KEY_SEQ, result.PK_NAME FROM ({inner}) result ORDER BY result.PK_NAME")
+        names = {column.name for column in found.description}
+        assert {"table_schem", "table_name", "column_name", "key_seq", "pk_name"} <= names, names
+        assert found.fetchall() == []
+
+
+@check
 def the_table_of_a_pipeline_has_its_newest_windows(c):
     found = rows(c, "SELECT group_key, rank, item, count, region, stale FROM shop WHERE set = 'region' ORDER BY group_key, rank")
     assert found == [("region=eu", 1, "b", 9, "eu", False), ("region=eu", 2, "a", 3, "eu", False), ("region=us", 1, "c", 4, "us", True)], found

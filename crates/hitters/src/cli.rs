@@ -71,7 +71,8 @@ pub enum Command {
     /// Make, list and revoke the keys of a service.
     #[command(subcommand)]
     Keys(Keys),
-    /// Keep the history of a pipeline's answers in Cassandra: read its results topic, and roll minutes up to hours and days.
+    /// Keep the history of a pipeline's answers in Cassandra, with minutes rolled up to hours and days, or recent windows in Redis: read
+    /// its results topic.
     Archive(crate::archive::Archive),
 }
 

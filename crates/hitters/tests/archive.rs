@@ -4,83 +4,21 @@
 
 mod support;
 
-use base64::Engine;
 use hitters_results::cassandra::{Address, Writer};
-use hitters_results::{CassandraStore, Row, Scope, Span, Store, StoreError};
-use hitters_sketch::{ItemKind, Measure, TopK};
-use hitters_tests::services::Cassandra;
+use hitters_results::{CassandraStore, History, RedisWriter, Scope, Span, Store, StoreError};
+use hitters_sketch::TopK;
+use hitters_tests::services::{Cassandra, Redis};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use support::minutes::{BEGIN, GROUPS, MINUTE, PARTITIONS, Windows, rows, send, set};
 use support::outside::Outside;
-use support::run;
 use support::running::Running;
+use support::serving::Serving;
+use support::{command, run};
 
-const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-const BEGIN: i64 = 1_700_006_400_000 / DAY * DAY;
-const GROUPS: [&str; 5] = ["*", "g=a", "g=b", "g=%00", "g=a%7Cb"];
-const PARTITIONS: i32 = 4;
-
-/// Windows by (group, width, start): the bytes of their sketches.
-type Windows = BTreeMap<(String, i64, i64), Vec<u8>>;
-
-fn set(group: &str) -> &'static str {
-    if group == "*" { "*" } else { "g" }
-}
-
-/// A minute of a group; the same each time. Some have no rows.
-fn minute(group: usize, minute: i64) -> Option<Row> {
-    if minute % 11 == 7 || (minute + group as i64) % 5 == 3 {
-        return None;
-    }
-    let mut sketch = TopK::new(ItemKind::Text, Measure::Count, 16).unwrap();
-    for item in 0..40 {
-        let weight = (minute * 31 + item * 17 + group as i64) % 23 + 1;
-        sketch.update(
-            format!("item-{}", (item * (group as i64 + 3)) % 60).as_bytes(),
-            weight as u64,
-        );
-    }
-    let start = BEGIN + minute * MINUTE;
-    Some(Row {
-        pipeline: "p".into(),
-        version: 2,
-        set: set(GROUPS[group]).into(),
-        group: GROUPS[group].into(),
-        start,
-        end: start + MINUTE,
-        answer: Some(sketch.answer(3).unwrap().into()),
-        sketch: Some(sketch.to_bytes()),
-    })
-}
-
-fn rows(from: i64, to: i64) -> Vec<Row> {
-    let of_minute = |at| (0..GROUPS.len()).filter_map(move |group| minute(group, at));
-    (from..to).flat_map(of_minute).collect()
-}
-
-/// Sends rows as a pipeline does: by window, a group always to one partition. Some come twice, as after a crash of a cluster.
-fn send(outside: &Outside, topic: &str, rows: &[Row]) {
-    for partition in 0..PARTITIONS {
-        let mine = rows.iter().filter(|row| {
-            let group = GROUPS.iter().position(|group| *group == row.group).unwrap();
-            group as i32 % PARTITIONS == partition
-        });
-        let mut messages = Vec::new();
-        for (place, row) in mine.enumerate() {
-            let mut value: Value = serde_json::from_str(&row.to_json()).unwrap();
-            value["sketch"] = base64::prelude::BASE64_STANDARD
-                .encode(row.sketch.as_ref().unwrap())
-                .into();
-            let text = value.to_string().into_bytes();
-            messages.extend((place % 10 == 0).then(|| text.clone()));
-            messages.push(text);
-        }
-        outside.send(topic, partition, messages.iter().map(|text| Some(text.as_slice())));
-    }
-}
 
 /// What minutes make of longer windows, merged by time.
 fn rolled_up(short: &Windows, width: i64, length: i64, until: i64) -> Windows {
@@ -315,8 +253,98 @@ fn an_older_run_that_wakes_up_ends_and_has_changed_nothing() {
     world.holds(90);
 }
 
+/// Recent minutes in Redis, all of them in Cassandra, and a service over both.
+struct Both {
+    redis: Redis,
+    serving: Serving,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What Redis holds.
+const RECENT: (i64, i64) = (20, 31);
+
+impl Both {
+    fn new(history: &str) -> Self {
+        let redis = Redis::start();
+        let arguments = [
+            "serve",
+            "--redis",
+            &redis.url(),
+            "--cassandra",
+            history,
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let both = Self {
+            serving: Serving::spawn(command(arguments)),
+            redis,
+            runtime: tokio::runtime::Runtime::new().unwrap(),
+        };
+        both.fill();
+        both
+    }
+
+    fn fill(&self) {
+        let kept = Duration::from_secs(10_000 * 86_400);
+        let writer = RedisWriter::new(&self.redis.url(), kept, false).unwrap();
+        let fill = async {
+            writer.resume("recent").await?;
+            writer.put(&rows(RECENT.0, RECENT.1), None).await?;
+            writer.freeze().await;
+            writer.settle().await
+        };
+        assert!(self.runtime.block_on(fill).unwrap());
+    }
+
+    /// Asks for some minutes until the answer is this: total, `complete`, the stores that it came from, those that are away. An answer that
+    /// is kept would say nothing about stores, so each question is another one.
+    #[track_caller]
+    fn says(&self, (from, to): (i64, i64), k: u64, expected: (Option<u128>, bool, &[&str], &[&str])) -> Value {
+        let (begin, end) = (BEGIN + from * MINUTE, BEGIN + to * MINUTE);
+        let path = format!("/v1/pipelines/p/top?set=g&k={k}&from={begin}&to={end}");
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let (status, _, body) = self.serving.get(&path, None);
+            let answer: Value = serde_json::from_str(&body).unwrap();
+            let names = |key: &str| -> Vec<String> {
+                let names = answer["source"][key].as_array().into_iter().flatten();
+                names.map(|name| name.as_str().unwrap().to_owned()).collect()
+            };
+            let total = answer["total"].as_u64().map(u128::from);
+            let said = (
+                total,
+                answer["range"]["complete"] == true,
+                names("stores"),
+                names("missing_stores"),
+            );
+            let (total, complete, stores, missing) = expected;
+            if status == 200 && said == (total, complete, owned(stores), owned(missing)) {
+                return answer;
+            }
+            assert!(Instant::now() < until, "{path}: {status} {answer:#}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn health(&self) -> (u16, Value) {
+        let (status, _, body) = self.serving.get("/v1/health", None);
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// What was counted in some minutes.
+fn truth(from: i64, to: i64) -> Option<u128> {
+    let rows = rows(from, to);
+    let of_set = rows.iter().filter(|row| row.set == "g");
+    Some(of_set.map(|row| row.answer.as_ref().unwrap().total).sum())
+}
+
 #[test]
-fn outages_of_either_side_are_waited_out_and_told() {
+fn outages_are_waited_out_and_told_and_meanwhile_answers_say_what_they_lack() {
     let node = std::sync::Arc::new(Cassandra::start());
     let world = World::new("outages", node);
     send(&world.outside, &world.topic, &rows(0, 31));
@@ -340,10 +368,30 @@ fn outages_of_either_side_are_waited_out_and_told() {
         }
     };
     caught_up(&world, 31);
+    let both = Both::new(&world.node.url(world.keyspace));
+    let (all, old, recent) = ((0, 31), (0, 10), (22, 31));
+    let known = truth(RECENT.0, RECENT.1);
+    both.says(all, 1, (truth(0, 31), true, &["cassandra", "redis"], &[]));
     world.node.stop();
     send(&world.outside, &world.topic, &rows(31, 60));
+    both.says(recent, 2, (truth(22, 31), true, &["redis"], &["cassandra"]));
+    let part = both.says(all, 3, (known, false, &["redis"], &["cassandra"]));
+    let gap = &part["range"]["gaps"][0];
+    assert_eq!(gap["from"], part["range"]["from"], "{part}");
+    both.says(old, 4, (None, false, &[], &["cassandra"]));
+    let (status, health) = both.health();
+    assert!(status == 200 && health["status"] == "degraded", "{health}");
+    both.redis.stop();
+    both.says(all, 5, (None, false, &[], &["cassandra", "redis"]));
+    assert_eq!(both.health().0, 503);
     assert!(run.says("waiting for it"), "{}", run.said);
     world.node.start_again();
+    both.says(all, 6, (truth(0, 31), true, &["cassandra"], &["redis"]));
+    both.redis.start_again();
+    both.fill();
+    both.says(all, 7, (truth(0, 31), true, &["cassandra", "redis"], &[]));
+    let (status, health) = both.health();
+    assert!(status == 200 && health["status"] == "ok", "{health}");
     caught_up(&world, 60);
     assert!(run.says("cassandra is back after"), "{}", run.said);
     run.signal("TERM");

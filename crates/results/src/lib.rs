@@ -6,6 +6,7 @@
 //! * [`Row`], [`Answer`], [`group`]: what a row says.
 //! * [`Store`]: what stores can be asked; [`RedisStore`] reads what the Redis sinks of pipelines write, [`EmbeddedStore`] is a
 //!   file, `CassandraStore` (feature `cassandra`) keeps history.
+//! * [`History`]: what an archive is written to: [`RedisWriter`], the `Writer` of Cassandra.
 //! * [`Answers`]: questions over several stores at once. It finds the fewest windows that make a range ([`cover`]) and merges
 //!   their sketches, so that bounds stay proven.
 //! * [`RollUp`]: minutes to hours, hours to days. [`size`]: what they weigh.
@@ -32,8 +33,8 @@ pub use ask::{Answers, AskError, Asked, Edge, Merged, Newest, Source};
 pub use cassandra::CassandraStore;
 pub use embedded::EmbeddedStore;
 pub use group::Filter;
-pub use redis::RedisStore;
+pub use redis::{RedisStore, RedisWriter};
 pub use retention::retention;
 pub use roll_up::RollUp;
 pub use row::{Pane, Row};
-pub use store::{Archive, Scope, Span, Store, StoreError, Tier};
+pub use store::{Archive, History, Scope, Span, Store, StoreError, Tier};

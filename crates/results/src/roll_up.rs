@@ -42,12 +42,8 @@ impl RollUp {
     pub fn wrote(&mut self, rows: &[Row]) {
         for row in rows {
             if let Some(length) = next(row.width()).filter(|_| row.start.rem_euclid(row.width()) == 0) {
-                let scope = Scope {
-                    pipeline: row.pipeline.clone(),
-                    version: row.version,
-                };
                 let start = row.start.div_euclid(length) * length;
-                self.late.insert((scope, row.set.clone(), length, start));
+                self.late.insert((row.scope(), row.set.clone(), length, start));
             }
         }
     }

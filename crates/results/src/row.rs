@@ -1,5 +1,6 @@
 //! One row of a sink table: the answer of a closed window and a group.
 
+use crate::store::Scope;
 use crate::{Answer, Unreadable};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -79,14 +80,25 @@ impl Row {
         self.end.saturating_sub(self.start)
     }
 
+    /// The version of the pipeline that it is of.
+    pub fn scope(&self) -> Scope {
+        Scope {
+            pipeline: self.pipeline.clone(),
+            version: self.version,
+        }
+    }
+
     /// The row's JSON, without its sketch: what `latest` holds.
     pub fn to_json(&self) -> String {
+        self.to_value().to_string()
+    }
+
+    pub(crate) fn to_value(&self) -> Value {
         json!({
             "pipeline": self.pipeline, "version": self.version, "set": self.set, "group_key": self.group,
             "window_start": self.start, "window_end": self.end,
             "answer": self.answer.as_ref().map(Answer::to_value),
         })
-        .to_string()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::{Pane, Row, Unreadable};
 use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 /// A version of a pipeline.
@@ -78,6 +79,22 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: Unreadable,
     },
+    /// It does not do what it is told, and will not do it the next time.
+    #[error("{store} refuses: {reason}")]
+    Refused {
+        /// Name of the store.
+        store: &'static str,
+        /// What it says, and what to do.
+        reason: String,
+    },
+    /// What was written is gone: it was restarted without its data, or emptied.
+    #[error("{store} has lost {what}")]
+    Lost {
+        /// Name of the store.
+        store: &'static str,
+        /// What.
+        what: String,
+    },
     /// A newer writer has taken over.
     #[error("{what} has to end: {by} writes to {store} now; let one of them run at a time")]
     Fenced {
@@ -148,4 +165,69 @@ pub trait Archive: Store {
     /// # Errors
     /// If the store is away.
     async fn forget(&self, scope: &Scope, set: &str, width: i64) -> Result<(), StoreError>;
+}
+
+/// Where `hitters archive` keeps the rows of a log: what was written, what of it is known in full, and up to where the log was read.
+///
+/// All of it is the same when it is done twice. Rows may come in any order of time. What was *seen* is what rows were written of; it
+/// is *known*, so that a window without a row is an empty one, once [`History::freeze`], then a look at the log's end, then all up
+/// to there, then [`History::settle`] were done.
+#[async_trait]
+pub trait History: Send + Sync + Debug {
+    /// Where it is, for people; without passwords.
+    fn place(&self) -> String;
+
+    /// By partition, the offset from which on a log was not archived yet.
+    ///
+    /// # Errors
+    /// If the store is away.
+    async fn positions(&self, log: &str) -> Result<BTreeMap<i32, i64>, StoreError>;
+
+    /// Takes over from a run before this one, and takes up what that one wrote from the same log and could not settle. Returns the
+    /// scopes whose windows may have to be rolled up.
+    ///
+    /// # Errors
+    /// If the store is away.
+    async fn resume(&self, log: &str) -> Result<BTreeSet<Scope>, StoreError>;
+
+    /// Writes rows. Windows that end by `partial_until` may lack rows, and are never said to be known.
+    ///
+    /// # Errors
+    /// If the store is away, or another writer has taken over.
+    async fn put(&self, rows: &[Row], partial_until: Option<i64>) -> Result<(), StoreError>;
+
+    /// Looks whether this run may go on.
+    ///
+    /// # Errors
+    /// If the store is away, or a newer run has taken over.
+    async fn hold(&self) -> Result<(), StoreError>;
+
+    /// Says that all before these offsets is written.
+    ///
+    /// # Errors
+    /// If the store is away.
+    async fn advance(&self, log: &str, positions: &BTreeMap<i32, i64>) -> Result<(), StoreError>;
+
+    /// Remembers what was seen until now.
+    async fn freeze(&self);
+
+    /// What was seen when it was last frozen is known now. Says whether more is known than before.
+    ///
+    /// # Errors
+    /// If the store is away; then the next call does it.
+    async fn settle(&self) -> Result<bool, StoreError>;
+
+    /// The same as rolling up needs it; `None` where windows are kept as they are published alone.
+    fn archive(&self) -> Option<&dyn Archive>;
+}
+
+/// A newest row that may run ahead of what is known gives way to the last known window: its group has to be listed, and what lies
+/// beside it may still be missing. `None` if no window is known.
+pub(crate) fn given_way(mut row: Row, known: Option<(i64, i64)>) -> Option<Row> {
+    let (_, to) = known?;
+    let width = row.width();
+    if row.end > to {
+        (row.start, row.end, row.answer) = (to - width, to, None);
+    }
+    Some(row)
 }

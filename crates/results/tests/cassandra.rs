@@ -4,7 +4,7 @@
 
 use hitters_results::cassandra::{Address, Writer};
 use hitters_results::{
-    Answers, Archive, CassandraStore, Filter, RedisStore, RollUp, Row, Scope, Store, StoreError, Tier,
+    Answers, Archive, CassandraStore, Filter, History, RedisStore, RollUp, Row, Scope, Store, StoreError, Tier,
 };
 use hitters_sketch::{ItemKind, Measure, TopK};
 use hitters_tests::services::{Cassandra, Redis};

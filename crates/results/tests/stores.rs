@@ -5,14 +5,17 @@
 use base64::Engine;
 use hitters_results::cassandra::{Address, Writer};
 use hitters_results::{
-    Answers, Archive, CassandraStore, Edge, EmbeddedStore, Filter, Merged, RedisStore, RollUp, Row, Store, cover,
+    Answers, Archive, CassandraStore, Edge, EmbeddedStore, Filter, History, Merged, RedisStore, RedisWriter, RollUp,
+    Row, Store, cover,
 };
 use hitters_sketch::{ItemKind, Measure, TopK};
 use hitters_tests::services::{Cassandra, Redis};
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 const MINUTE: i64 = 60_000;
 const BEGIN: i64 = 1_700_006_400_000 / 86_400_000 * 86_400_000 + 23 * 3_600_000;
@@ -180,11 +183,23 @@ async fn stores_give_equal_answers_that_hold_the_exact_counts() {
         embedded.write(chunk).await.unwrap();
         history.write(chunk).await.unwrap();
     }
+    // As an archive does, in no order of time: from several partitions of a topic, some of it twice.
+    let recent = Redis::start();
+    let archive = RedisWriter::new(&recent.url(), Duration::from_secs(10_000 * 86_400), false).unwrap();
+    archive.resume("p.results").await.unwrap();
+    let mut shuffled = rows.clone();
+    shuffled.shuffle(&mut random);
+    for chunk in shuffled.chunks(40).chain(shuffled.chunks(90)) {
+        archive.put(chunk, None).await.unwrap();
+    }
+    archive.freeze().await;
+    assert!(archive.settle().await.unwrap());
     let one = |store: Arc<dyn Store>| Answers::new(vec![store]);
     let stores = [
         one(Arc::new(embedded.clone())),
         one(Arc::new(RedisStore::new(&nested.url()).unwrap())),
         one(Arc::new(RedisStore::new(&quoted.url()).unwrap())),
+        one(Arc::new(RedisStore::new(&recent.url()).unwrap())),
         one(Arc::new(cassandra)),
     ];
     let mut edges = Vec::new();

@@ -143,7 +143,13 @@ impl From<hitters_results::AskError> for Problem {
                 "the range is too large",
                 detail,
             ),
-            AskError::Store(StoreError::Row { .. } | StoreError::Fenced { .. }) | AskError::Sketch(_) => Self::new(
+            AskError::Store(
+                StoreError::Row { .. }
+                | StoreError::Fenced { .. }
+                | StoreError::Refused { .. }
+                | StoreError::Lost { .. },
+            )
+            | AskError::Sketch(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "stored-data",
                 "what is stored cannot be read",

@@ -252,7 +252,9 @@ fn a_client_that_reads_nothing_loses_its_place_and_a_silent_one_is_asked_whether
     let mut client = TcpStream::connect(service.sql).unwrap();
     let mut send = |kind: &[u8], body: &[u8]| {
         let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
-        client.write_all(&[kind, &length, body].concat()).map(|()| client.try_clone().unwrap())
+        client
+            .write_all(&[kind, &length, body].concat())
+            .map(|()| client.try_clone().unwrap())
     };
     let mut client = send(b"", b"\x00\x03\x00\x00user\0me\0database\0hitters\0\0").unwrap();
     let (mut said, mut bytes) = (Vec::new(), [0; 4096]);

@@ -5,10 +5,6 @@ use clap::{Args, ValueEnum};
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-#[cfg_attr(
-    not(feature = "cassandra"),
-    allow(dead_code, reason = "a build without the client only says so")
-)]
 pub struct Archive {
     /// The pipeline whose results are archived: NAME of pipelines/NAME.toml, or a pipeline file (.toml). It writes them to the
     /// topic NAME.results.
@@ -26,13 +22,17 @@ pub struct Archive {
     /// A setting of the Kafka client, as for SASL or TLS. Can be given several times.
     #[arg(long = "client-config", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub client_configs: Vec<(String, String)>,
-    /// Where to: cassandra://user:password@host:port,host:port/keyspace?dc=NAME&consistency=local_quorum; ${env:NAME} in it is a
-    /// variable of the environment.
+    /// Where to: history to cassandra://user:password@host:port,host:port/keyspace?dc=NAME&consistency=local_quorum, or recent windows
+    /// to redis://user:password@host:port/database or rediss://...; ${env:NAME} in it is a variable of the environment. Run the
+    /// command once for each.
     #[arg(long, value_name = "URL", default_value = "cassandra://127.0.0.1:9042/hitters")]
     pub to: String,
-    /// If the keyspace has to be made: the number of copies, or what stands behind WITH replication =.
-    #[arg(long, value_name = "COPIES|CQL", default_value = "1")]
-    pub replication: String,
+    /// Redis: how long windows are kept after their end. Those that ended before are left out. [default: 1d]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub ttl: Option<Duration>,
+    /// Cassandra: if the keyspace has to be made, the number of copies, or what stands behind WITH replication =. [default: 1]
+    #[arg(long, value_name = "COPIES|CQL")]
+    pub replication: Option<String>,
     /// End where the topic ends now, instead of waiting for more.
     #[arg(long)]
     pub once: bool,
@@ -50,7 +50,7 @@ pub struct Archive {
     /// hold. [default: as they are published]
     #[arg(long, value_name = "ITEMS", value_parser = clap::value_parser!(u16).range(1..))]
     pub compact: Option<u16>,
-    /// Take what the pipeline publishes alone, and make no hours of minutes and days of hours.
+    /// Cassandra: take what the pipeline publishes alone, and make no hours of minutes and days of hours.
     #[arg(long)]
     pub no_roll_up: bool,
     /// How long after its first row a window counts as whole, once the topic was read to its end again.

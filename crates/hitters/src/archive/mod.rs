@@ -1,15 +1,13 @@
-//! `hitters archive`: from the results topic of a pipeline to the history in Cassandra.
+//! `hitters archive`: from the results topic of a pipeline to the history in Cassandra, or to recent windows in Redis.
 //!
 //! At least once, with writes that change nothing when they are done twice: rows are acknowledged before the position behind them
-//! is kept, in Cassandra itself, beside them. So it can be killed anywhere and started again, and a new keyspace begins at the
+//! is kept, in the store itself, beside them. So it can be killed anywhere and started again, and a new store begins at the
 //! beginning of the topic.
 
 mod arguments;
-#[cfg(feature = "cassandra")]
 mod batch;
-#[cfg(feature = "cassandra")]
 mod patience;
-#[cfg(feature = "cassandra")]
+mod target;
 mod work;
 
 pub use arguments::Archive;
@@ -19,7 +17,6 @@ use hitters_pipeline::Files;
 
 /// Where rows come from.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "cassandra"), allow(dead_code))]
 struct Log {
     servers: String,
     settings: Vec<(String, String)>,
@@ -28,14 +25,9 @@ struct Log {
 
 /// Runs the command.
 pub fn run(arguments: &Archive, quiet: bool, files: &mut Files) -> Result<(), Failure> {
+    let target = target::Target::of(arguments)?;
     let log = log(arguments, files)?;
-    #[cfg(feature = "cassandra")]
-    return work::run(arguments, &log, quiet);
-    #[cfg(not(feature = "cassandra"))]
-    {
-        let _ = (log, quiet);
-        Err(crate::serve::no_cassandra())
-    }
+    work::run(arguments, &target, &log, quiet)
 }
 
 /// The topic: as it was named, or that of the pipeline.

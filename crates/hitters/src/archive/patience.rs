@@ -24,6 +24,8 @@ pub struct Patience {
 pub enum Undone {
     /// It was told to stop.
     Stopped,
+    /// What was written is gone, so that all of it has to be done again.
+    Lost(String),
     /// Waiting does not help.
     Failed(String),
 }
@@ -45,19 +47,21 @@ impl Patience {
     /// Tries until it is done.
     pub fn wait<T, E: Into<AskError>>(&self, mut ask: impl FnMut() -> Result<T, E>) -> Result<T, Undone> {
         let (begun, mut pause, mut said) = (Instant::now(), FIRST, Duration::ZERO);
+        let mut away = "";
         loop {
             let error = match ask() {
                 Ok(done) => {
                     if begun.elapsed() > said && !said.is_zero() {
-                        self.say(&format!(
-                            "cassandra is back after {:.0} s",
-                            begun.elapsed().as_secs_f64()
-                        ));
+                        self.say(&format!("{away} is back after {:.0} s", begun.elapsed().as_secs_f64()));
                     }
                     return Ok(done);
                 }
                 Err(error) => match error.into() {
-                    AskError::Store(error @ StoreError::Away { .. }) => error.to_string(),
+                    AskError::Store(error @ StoreError::Away { store, .. }) => {
+                        away = store;
+                        error.to_string()
+                    }
+                    AskError::Store(error @ StoreError::Lost { .. }) => return Err(Undone::Lost(error.to_string())),
                     other => return Err(Undone::Failed(other.to_string())),
                 },
             };

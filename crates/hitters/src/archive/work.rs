@@ -5,13 +5,13 @@
 
 use super::batch::Batch;
 use super::patience::{Patience, Undone};
+use super::target::Target;
 use super::{Archive, Log};
 use crate::cli::Missing;
 use crate::failure::Failure;
 use crate::show::thousands;
 use hitters_connectors::{MissingOffsets, Reporter, Tail};
-use hitters_results::cassandra::Writer;
-use hitters_results::{CassandraStore, RollUp};
+use hitters_results::{History, RollUp};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{Write, stderr, stdout};
@@ -28,12 +28,11 @@ const WAIT: Duration = Duration::from_millis(100);
 const REPORT: Duration = Duration::from_secs(10);
 
 /// Runs until it is stopped, or the topic is read.
-pub fn run(arguments: &Archive, log: &Log, quiet: bool) -> Result<(), Failure> {
+pub fn run(arguments: &Archive, target: &Target, log: &Log, quiet: bool) -> Result<(), Failure> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = stopped.clone();
     ctrlc::set_handler(move || flag.store(true, Relaxed))
         .map_err(|error| Failure::Run(format!("cannot watch for signals: {error}")))?;
-    let store = CassandraStore::new(crate::serve::cassandra(&arguments.to, "--to")?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -41,43 +40,56 @@ pub fn run(arguments: &Archive, log: &Log, quiet: bool) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Run(format!("cannot start: {error}")))?;
     let patience = Patience::new(stopped.clone(), quiet);
-    let at_start = patience.at_most(START);
-    at_start
-        .wait(|| runtime.block_on(store.create(&arguments.replication)))
-        .map_err(failed)?;
+    let prepare = || runtime.block_on(target.prepare());
+    patience.at_most(START).wait(prepare).map_err(failed)?;
     let reporter = if quiet {
         Reporter::new(|_| ())
     } else {
         Reporter::default()
     };
-    let tail = Tail::open(&log.servers, &log.settings, &log.topic, START, &reporter).map_err(Failure::Run)?;
-    let mut work = Work {
-        arguments,
-        log,
-        quiet,
-        stopped,
-        runtime,
-        patience,
-        writer: Writer::new(store.clone(), false),
-        tail,
-        batch: Batch::new(arguments.compact.map(usize::from)),
-        rolled: RollUp::default(),
-        kept: BTreeMap::new(),
-        ends: BTreeMap::new(),
-        round: Round::Waiting(Instant::now()),
-        done: Done::default(),
-        begun: Instant::now(),
-    };
-    work.begin(store)?;
-    let ended = work.follow();
-    work.summary()?;
-    ended
+    loop {
+        let tail = Tail::open(&log.servers, &log.settings, &log.topic, START, &reporter).map_err(Failure::Run)?;
+        let mut work = Work {
+            arguments,
+            target,
+            log,
+            quiet,
+            stopped: stopped.clone(),
+            runtime: &runtime,
+            patience: patience.clone(),
+            writer: writer(target, false).map_err(failed)?,
+            tail,
+            batch: Batch::new(arguments.compact.map(usize::from)),
+            rolled: RollUp::default(),
+            kept: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            round: Round::Waiting(Instant::now()),
+            done: Done::default(),
+            begun: Instant::now(),
+        };
+        let (begun, ended) = match work.begin() {
+            Ok(()) => (true, work.follow()),
+            failed => (false, failed),
+        };
+        if let Err(Undone::Lost(message)) = ended {
+            work.say(&format!("{message}: beginning anew"));
+            continue;
+        }
+        if begun {
+            work.summary()?;
+        }
+        return ended.map_err(failed);
+    }
+}
+
+fn writer(target: &Target, anew: bool) -> Result<Box<dyn History>, Undone> {
+    target.writer(anew).map_err(|error| Undone::Failed(error.to_string()))
 }
 
 fn failed(undone: Undone) -> Failure {
     match undone {
         Undone::Stopped => Failure::Stopped,
-        Undone::Failed(message) => Failure::Run(message),
+        Undone::Failed(message) | Undone::Lost(message) => Failure::Run(message),
     }
 }
 
@@ -99,12 +111,13 @@ struct Done {
 
 struct Work<'a> {
     arguments: &'a Archive,
+    target: &'a Target,
     log: &'a Log,
     quiet: bool,
     stopped: Arc<AtomicBool>,
-    runtime: Runtime,
+    runtime: &'a Runtime,
     patience: Patience,
-    writer: Writer,
+    writer: Box<dyn History>,
     tail: Tail,
     batch: Batch,
     rolled: RollUp,
@@ -119,11 +132,11 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Goes to where the last run was.
-    fn begin(&mut self, store: CassandraStore) -> Result<(), Failure> {
+    fn begin(&mut self) -> Result<(), Undone> {
         let topic = &self.log.topic;
         let at_start = self.patience.at_most(START);
         let ask = || self.runtime.block_on(self.writer.positions(topic));
-        self.kept = at_start.wait(ask).map_err(failed)?;
+        self.kept = at_start.wait(ask)?;
         let positions = if self.arguments.again {
             BTreeMap::new()
         } else {
@@ -133,44 +146,44 @@ impl Work<'_> {
             Missing::Fail => MissingOffsets::Fail,
             Missing::Earliest => MissingOffsets::Earliest,
         };
-        let begin = self.tail.begin(&positions, missing).map_err(Failure::Run)?;
+        let begin = self.tail.begin(&positions, missing).map_err(Undone::Failed)?;
         if !begin.lost.is_empty() {
             self.say(&format!(
                 "records of partitions {:?} of topic '{topic}' were deleted before they were archived: what was known before is \
                  unknown from now on",
                 begin.lost
             ));
-            self.writer = Writer::new(store, true);
+            self.writer = writer(self.target, true)?;
         }
         self.batch.cut(begin.cut.into_iter().chain(begin.lost));
         // What a run before this one could not finish.
         let ask = || self.runtime.block_on(self.writer.resume(topic));
-        for scope in at_start.wait(ask).map_err(failed)? {
+        for scope in at_start.wait(ask)? {
             self.rolled.resume(scope);
         }
-        self.ends = self.tail.ends().map_err(Failure::Run)?;
+        self.ends = self.tail.ends().map_err(Undone::Failed)?;
         let left = self.behind();
         self.say(&format!(
-            "archiving {topic} at {} to cassandra at {}: {} records to read",
+            "archiving {topic} at {} to {}: {} records to read",
             self.log.servers,
-            self.writer.address(),
+            self.writer.place(),
             thousands(left.into())
         ));
         Ok(())
     }
 
-    fn follow(&mut self) -> Result<(), Failure> {
+    fn follow(&mut self) -> Result<(), Undone> {
         let target = self.ends.clone();
         let (mut closing, mut reported) = (false, Instant::now());
         loop {
             if self.stopped.load(Relaxed) {
-                self.flush().map_err(failed)?;
+                self.flush()?;
                 self.say("stopped: what was read is written");
-                return Err(Failure::Stopped);
+                return Err(Undone::Stopped);
             }
             let (batch, topic, bad) = (&mut self.batch, &self.log.topic, self.arguments.bad_rows);
             let records = self.tail.poll(WAIT, |record| batch.take(record, topic, bad));
-            let records = records.map_err(Failure::Run)?;
+            let records = records.map_err(Undone::Failed)?;
             self.done.records += records as u64;
             if self.batch.waits() && self.tail.has_reached(&target) {
                 self.batch.wait_no_more();
@@ -178,13 +191,13 @@ impl Work<'_> {
             // Where the cut partitions begin has to be known first, if it can be had.
             let ready = self.batch.is_full() || records == 0 && !self.batch.waits();
             if ready {
-                self.flush().map_err(failed)?;
+                self.flush()?;
             }
             if self.arguments.once && !closing && self.batch.is_empty() && self.tail.has_reached(&target) {
                 closing = true;
                 self.freeze();
             }
-            let settled = self.look().map_err(failed)?;
+            let settled = self.look()?;
             if settled && closing {
                 return Ok(());
             }
@@ -202,7 +215,9 @@ impl Work<'_> {
             let partial = self.batch.partial_until();
             let write = || self.runtime.block_on(self.writer.put(rows, partial));
             self.patience.wait(write)?;
-            self.rolled.wrote(rows);
+            if self.writer.archive().is_some() {
+                self.rolled.wrote(rows);
+            }
             self.done.rows += rows.len() as u64;
             self.batch.clear();
             // Rows that came late for hours that are made: before their position is kept, or a crash would forget them.
@@ -247,11 +262,11 @@ impl Work<'_> {
     }
 
     fn roll_up(&mut self) -> Result<(), Undone> {
-        if self.arguments.no_roll_up {
+        let Some(archive) = self.writer.archive().filter(|_| !self.arguments.no_roll_up) else {
             return Ok(());
-        }
-        let (runtime, writer, rolled) = (&self.runtime, &self.writer, &mut self.rolled);
-        let rows = self.patience.wait(|| runtime.block_on(rolled.run(writer)))?;
+        };
+        let (runtime, rolled) = (self.runtime, &mut self.rolled);
+        let rows = self.patience.wait(|| runtime.block_on(rolled.run(archive)))?;
         self.done.rolled_up += rows as u64;
         Ok(())
     }

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod events;
+pub mod minutes;
 pub mod numbers;
 pub mod outside;
 pub mod running;

@@ -18,7 +18,7 @@ pub use writer::Writer;
 
 use crate::answer::Answer;
 use crate::row::{Pane, Row};
-use crate::store::{Scope, Span, Store, StoreError, Tier};
+use crate::store::{Scope, Span, Store, StoreError, Tier, given_way};
 use async_trait::async_trait;
 use connection::{Connection, NAME};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -194,8 +194,7 @@ fn tier(kind: &Kind, (from, to): (i64, i64), kept: i64) -> Option<Tier> {
     })
 }
 
-/// The newest row of a group. Rows that run ahead of what is known give way to the last known window: their group has to be listed,
-/// and what is beside them may still be missing.
+/// The newest row of a group, or what stands in for it.
 fn newest_row(
     scope: &Scope,
     set: &str,
@@ -214,7 +213,7 @@ fn newest_row(
         ),
         reason,
     })?;
-    let mut row = Row {
+    let row = Row {
         pipeline: scope.pipeline.clone(),
         version: scope.version,
         set: set.to_owned(),
@@ -224,15 +223,10 @@ fn newest_row(
         answer,
         sketch: None,
     };
-    if sketched == Some(true) {
-        let Some((_, to)) = known.get(&(end - start)) else {
-            return Ok(None);
-        };
-        if end > *to {
-            (row.start, row.end, row.answer) = (*to - (end - start), *to, None);
-        }
-    }
-    Ok(Some(row))
+    Ok(match sketched {
+        Some(true) => given_way(row, known.get(&(end - start)).copied()),
+        _ => Some(row),
+    })
 }
 
 /// Known ranges of a set by width.

@@ -3,7 +3,7 @@
 //! Bounded: pieces that have nothing left to say are let go of, and read again when rows for them come.
 
 use super::connection::Connection;
-use super::{Piece, layout, number, writer};
+use super::{Piece, layout, number};
 use crate::row::Row;
 use crate::store::{Scope, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -198,10 +198,7 @@ fn ranges(rows: &[&Row]) -> BTreeMap<(Tiered, i64), (i64, i64)> {
     let mut ranges: BTreeMap<(Tiered, i64), (i64, i64)> = BTreeMap::new();
     for row in rows {
         let width = row.width();
-        let key = (
-            (writer::scope(row), row.set.clone(), width),
-            layout::piece(width, row.start),
-        );
+        let key = ((row.scope(), row.set.clone(), width), layout::piece(width, row.start));
         let range = ranges.entry(key).or_insert((row.start, row.end));
         *range = (range.0.min(row.start), range.1.max(row.end));
     }

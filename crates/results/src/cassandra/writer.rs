@@ -1,17 +1,17 @@
 //! How history is written: rows, what was seen, what is known, positions, by one run at a time.
 //!
 //! The order is what makes it safe to be killed anywhere: rows first, then what was seen (`seen_from`, `seen_to` of a piece), then
-//! the position in the log. What was seen becomes known by [`Writer::freeze`] and [`Writer::settle`], with all that was written
+//! the position in the log. What was seen becomes known by [`History::freeze`] and [`History::settle`], with all that was written
 //! beside it read in between. All of it is the same when it is written twice.
 //!
 //! Whoever begins takes the next number of the pipeline. What an older number writes loses against what a newer one wrote, and
-//! [`Writer::hold`] tells the older run to end.
+//! [`History::hold`] tells the older run to end.
 
 use super::connection::{Connection, NAME};
 use super::pieces::{Pieces, Tiered};
 use super::{CassandraStore, active, all_known, layout, now, number, tiers};
 use crate::row::{Pane, Row};
-use crate::store::{Archive, Scope, Span, Store, StoreError, Tier};
+use crate::store::{Archive, History, Scope, Span, Store, StoreError, Tier};
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use scylla::value::MaybeUnset;
@@ -37,13 +37,6 @@ struct State {
     log: Option<String>,
 }
 
-pub(super) fn scope(row: &Row) -> Scope {
-    Scope {
-        pipeline: row.pipeline.clone(),
-        version: row.version,
-    }
-}
-
 impl Writer {
     /// Writes to this store. `anew`: records between what was archived before and what comes now are lost, so that what was known
     /// before is not known any more.
@@ -57,17 +50,15 @@ impl Writer {
             state: tokio::sync::Mutex::new(state),
         }
     }
+}
 
-    /// Where it writes to.
-    pub fn address(&self) -> &super::Address {
-        self.store.address()
+#[async_trait]
+impl History for Writer {
+    fn place(&self) -> String {
+        format!("cassandra at {}", self.store.address())
     }
 
-    /// Takes up what a run before this one wrote from the same log and could not settle. Returns the scopes that the log is about.
-    ///
-    /// # Errors
-    /// If the store is away.
-    pub async fn resume(&self, log: &str) -> Result<BTreeSet<Scope>, StoreError> {
+    async fn resume(&self, log: &str) -> Result<BTreeSet<Scope>, StoreError> {
         let connection = self.store.connection().await?;
         let mut state = self.state.lock().await;
         state.log = Some(log.to_owned());
@@ -75,11 +66,7 @@ impl Writer {
         self.store.heard(&connection, done)
     }
 
-    /// By partition, the offset from which on a log was not archived yet.
-    ///
-    /// # Errors
-    /// If the store is away.
-    pub async fn positions(&self, log: &str) -> Result<BTreeMap<i32, i64>, StoreError> {
+    async fn positions(&self, log: &str) -> Result<BTreeMap<i32, i64>, StoreError> {
         let connection = self.store.connection().await?;
         let rows = connection.ask(&connection.say.positions, &(log,)).await;
         let rows: Vec<(i32, Option<i64>)> = self.store.heard(&connection, rows)?;
@@ -89,11 +76,7 @@ impl Writer {
             .collect())
     }
 
-    /// Says that all before these offsets is written.
-    ///
-    /// # Errors
-    /// If the store is away.
-    pub async fn advance(&self, log: &str, positions: &BTreeMap<i32, i64>) -> Result<(), StoreError> {
+    async fn advance(&self, log: &str, positions: &BTreeMap<i32, i64>) -> Result<(), StoreError> {
         let connection = self.store.connection().await?;
         for (part, next) in positions {
             let told = connection.tell(&connection.say.put_position, (log, part, next)).await;
@@ -102,11 +85,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes rows. Windows that end by `partial_until` may lack rows, and are never said to be known.
-    ///
-    /// # Errors
-    /// If the store is away.
-    pub async fn put(&self, rows: &[Row], partial_until: Option<i64>) -> Result<(), StoreError> {
+    async fn put(&self, rows: &[Row], partial_until: Option<i64>) -> Result<(), StoreError> {
         let connection = self.store.connection().await?;
         let mut state = self.state.lock().await;
         // From before the first write on.
@@ -122,16 +101,11 @@ impl Writer {
         self.store.heard(&connection, done)
     }
 
-    /// Remembers what was seen until now.
-    pub async fn freeze(&self) {
+    async fn freeze(&self) {
         self.state.lock().await.pieces.freeze();
     }
 
-    /// What was seen when it was last frozen is known now. Says whether more is known than before.
-    ///
-    /// # Errors
-    /// If the store is away; then the next call does it.
-    pub async fn settle(&self) -> Result<bool, StoreError> {
+    async fn settle(&self) -> Result<bool, StoreError> {
         let connection = self.store.connection().await?;
         let mut state = self.state.lock().await;
         let scopes = state.pieces.settle();
@@ -148,11 +122,7 @@ impl Writer {
         Ok(!scopes.is_empty())
     }
 
-    /// Looks whether this run may go on.
-    ///
-    /// # Errors
-    /// If the store is away, or a newer run has taken over.
-    pub async fn hold(&self) -> Result<(), StoreError> {
+    async fn hold(&self) -> Result<(), StoreError> {
         let connection = self.store.connection().await?;
         let attempts = self.state.lock().await.attempts.clone();
         for (pipeline, own) in attempts {
@@ -166,6 +136,10 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
     }
 }
 
@@ -268,7 +242,7 @@ async fn end(connection: &Connection, scope: &Scope) -> Result<Option<i64>, Stor
 async fn write(connection: &Connection, state: &mut State, rows: &[Row]) -> Result<(), StoreError> {
     for row in rows {
         state.begin(connection, &row.pipeline).await?;
-        let tier = (scope(row), row.set.clone(), row.width());
+        let tier = (row.scope(), row.set.clone(), row.width());
         if !state.tiers.contains(&tier) {
             let (version, width) = (number(row.version), row.width());
             let key = (&row.pipeline, version, &row.set, width, crate::retention(width));
@@ -366,7 +340,7 @@ impl Archive for Writer {
             state.pieces.see(&connection, &all, begun).await?;
             state.pieces.know(&all);
             state.save(&connection).await?;
-            let scopes: BTreeSet<Scope> = rows.iter().map(scope).collect();
+            let scopes: BTreeSet<Scope> = rows.iter().map(Row::scope).collect();
             for scope in &scopes {
                 activate(&connection, scope).await?;
             }

@@ -137,6 +137,7 @@ impl Connection {
             let session = session.clone();
             async move {
                 let (mut rows, left) = state?;
+                session.moves();
                 let begun = Instant::now();
                 match tokio::time::timeout(left, rows.next()).await {
                     Ok(row) => Some((row?, Some((rows, left.saturating_sub(begun.elapsed()))))),

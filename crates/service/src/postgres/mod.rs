@@ -196,16 +196,30 @@ async fn serve(
             cancel.clone(),
         );
         // Statements end by themselves in time; a client that does not read the rows ends here, and leaves its place to others.
-        let done = tokio::time::timeout(answer + unread, done).await;
-        if let Err(mut error) = done.map_err(std::io::Error::other)? {
+        if let Err(mut error) = unless_stuck(&session, answer + unread, done).await? {
             faults::translate(&mut error);
             // Before a connection is let in every error is its end.
             let end = !session.admitted() || matches!(&error, PgWireError::UserError(info) if info.is_fatal());
-            let told = process_error(&mut socket, error, extended);
-            tokio::time::timeout(unread, told).await.map_err(std::io::Error::other)??;
+            unless_stuck(&session, unread, process_error(&mut socket, error, extended)).await??;
             if end {
                 return Ok(());
             }
+        }
+    }
+}
+
+/// Waits for the end of something, as long as a row is taken now and then.
+async fn unless_stuck<T>(session: &Session, most: Duration, work: impl Future<Output = T>) -> std::io::Result<T> {
+    session.moves();
+    tokio::pin!(work);
+    loop {
+        let left = most.saturating_sub(session.still());
+        if left.is_zero() {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = tokio::time::sleep(left) => {}
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct Session {
     known: RwLock<Known>,
     /// The longest a statement may take, in ms.
     timeout: AtomicU64,
+    begun: Instant,
+    /// When its client took a row, or said something, in ms from then on.
+    moved: AtomicU64,
 }
 
 /// What was looked up before the statement was planned: planning cannot wait.
@@ -55,6 +58,8 @@ impl Session {
                 edges: HashMap::new(),
             }),
             timeout: AtomicU64::new(millis(longest)),
+            begun: Instant::now(),
+            moved: AtomicU64::new(0),
         }
     }
 
@@ -176,6 +181,17 @@ impl Session {
                 Ok(all)
             }
         }
+    }
+
+    /// Its client took a row, or said something.
+    pub fn moves(&self) {
+        self.moved.store(millis(self.begun.elapsed()), Relaxed);
+    }
+
+    /// How long it has not.
+    pub fn still(&self) -> Duration {
+        let moved = Duration::from_millis(self.moved.load(Relaxed));
+        self.begun.elapsed().saturating_sub(moved)
     }
 
     /// The longest a statement may take.

@@ -10,20 +10,32 @@
 //! found by a scan, each with one key. Windows are written in order with one time to live for a table, so they expire in
 //! order: as long as the key of a window is there, all later ones of its set and width are too. So one EXISTS says from
 //! where on everything is known; a scan is repeated once a minute at most, to find new tiers.
+//!
+//! Where `hitters archive` writes the rows ([`RedisWriter`]), it does so in the order of a topic, which is none of time. Then it
+//! also says what is known, and that is looked at instead:
+//!
+//! ```text
+//! hh:<pipeline>:v<N>:archive                                hash: how long windows are kept, <width s>:<set> -> what is known
+//! ```
+
+mod archived;
+mod link;
+mod scripts;
+mod writer;
+
+pub use writer::RedisWriter;
 
 use crate::row::{Pane, Row};
 use crate::store::{Scope, Span, Store, StoreError, Tier};
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError};
+use ::redis::{Cmd, FromRedisValue, Pipeline};
+use archived::Archived;
 use async_trait::async_trait;
+use link::{Link, away};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const NAME: &str = "redis";
-/// How long a call may take.
-const TIMEOUT: Duration = Duration::from_secs(2);
 /// How often new tiers are looked for.
 const RESCAN: Duration = Duration::from_secs(60);
 /// Keys of one MGET: a megabyte or ten of answer.
@@ -33,8 +45,7 @@ const SCAN: usize = 2000;
 
 /// Answers in Redis.
 pub struct RedisStore {
-    client: Client,
-    connection: OnceCell<ConnectionManager>,
+    link: Link,
     found: Mutex<HashMap<Scope, Found>>,
     /// One scan at a time.
     scanning: tokio::sync::Mutex<()>,
@@ -60,39 +71,26 @@ impl RedisStore {
     /// # Errors
     /// If the URL is none.
     pub fn new(url: &str) -> Result<Self, StoreError> {
-        let client = Client::open(url).map_err(|error| away(&error))?;
         Ok(Self {
-            client,
-            connection: OnceCell::new(),
+            link: Link::new(url).map_err(|error| away(&error))?,
             found: Mutex::default(),
             scanning: tokio::sync::Mutex::default(),
         })
     }
 
-    async fn connection(&self) -> Result<ConnectionManager, StoreError> {
-        let connect = || async {
-            let config = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(TIMEOUT))
-                .set_response_timeout(Some(TIMEOUT))
-                .set_number_of_retries(1)
-                .set_min_delay(Duration::from_millis(50));
-            self.client.get_connection_manager_with_config(config).await
-        };
-        let manager = self.connection.get_or_try_init(connect).await;
-        Ok(manager.map_err(|error| away(&error))?.clone())
-    }
-
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let mut connection = self.connection().await?;
-        command.query_async(&mut connection).await.map_err(|error| away(&error))
+        self.link.ask(command).await.map_err(|error| away(&error))
     }
 
     async fn ask_all<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
-        let mut connection = self.connection().await?;
-        pipeline
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| away(&error))
+        self.link.ask_all(pipeline).await.map_err(|error| away(&error))
+    }
+
+    /// What an archive says of its windows; `None` if the sinks of a pipeline write them.
+    async fn archived(&self, scope: &Scope) -> Result<Option<Archived>, StoreError> {
+        let key = archived::key(scope);
+        let fields: BTreeMap<String, String> = self.ask(::redis::cmd("HGETALL").arg(&key)).await?;
+        Archived::read(&key, &fields)
     }
 
     /// The keys of a pattern.
@@ -180,15 +178,14 @@ impl Found {
     }
 }
 
-fn base(scope: &Scope) -> String {
-    format!("hh:{}:v{}", scope.pipeline, scope.version)
+/// Milliseconds since the epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn away(error: &RedisError) -> StoreError {
-    StoreError::Away {
-        store: NAME,
-        reason: error.to_string(),
-    }
+fn base(scope: &Scope) -> String {
+    format!("hh:{}:v{}", scope.pipeline, scope.version)
 }
 
 fn row(key: &str, text: &[u8]) -> Result<Row, StoreError> {
@@ -253,6 +250,9 @@ impl Store for RedisStore {
         for (field, text) in fields {
             rows.push(row(&format!("{key} {field}"), &text)?);
         }
+        if let Some(archived) = self.archived(scope).await? {
+            rows = rows.into_iter().filter_map(|row| archived.given_way(row)).collect();
+        }
         rows.sort_by(|a, b| (&a.set, &a.group).cmp(&(&b.set, &b.group)));
         Ok(rows)
     }
@@ -260,10 +260,18 @@ impl Store for RedisStore {
     async fn newest_of(&self, scope: &Scope, set: &str, group: &str) -> Result<Option<Row>, StoreError> {
         let (key, field) = (format!("{}:latest", base(scope)), format!("{set}:{group}"));
         let text: Option<Vec<u8>> = self.ask(::redis::cmd("HGET").arg(&key).arg(&field)).await?;
-        text.map(|text| row(&format!("{key} {field}"), &text)).transpose()
+        let row = text.map(|text| row(&format!("{key} {field}"), &text)).transpose()?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(match self.archived(scope).await? {
+            Some(archived) => archived.given_way(row),
+            None => Some(row),
+        })
     }
 
     async fn tiers(&self, scope: &Scope) -> Result<Vec<Tier>, StoreError> {
+        if let Some(archived) = self.archived(scope).await? {
+            return Ok(archived.tiers(now()));
+        }
         let mut found = match self.known(scope).filter(Found::is_fresh) {
             Some(found) => found,
             None => self.rescan(scope).await?,
