@@ -5,7 +5,7 @@
 mod support;
 
 use hitters_results::cassandra::{Address, Writer};
-use hitters_results::{CassandraStore, History, RedisWriter, Scope, Span, Store, StoreError};
+use hitters_results::{CassandraStore, History, RedisWriter, Row, Scope, Span, Store, StoreError};
 use hitters_sketch::TopK;
 use hitters_tests::services::{Cassandra, Redis};
 use serde_json::Value;

@@ -174,7 +174,7 @@ async fn stores_give_equal_answers_that_hold_the_exact_counts() {
     to_redis(&quoted.url(), &rows, true);
     let folder = tempfile::tempdir().unwrap();
     let embedded = EmbeddedStore::open(&folder.path().join("answers.redb")).unwrap();
-    let node = Cassandra::start();
+    let node = Cassandra::shared();
     let cassandra = CassandraStore::new(Address::parse(&node.url("answers")).unwrap());
     cassandra.create("1").await.unwrap();
     let history = Writer::new(cassandra.clone(), false);

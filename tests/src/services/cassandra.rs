@@ -41,23 +41,27 @@ pub struct Cassandra {
     process: Slot,
     folder: TempDir,
     port: u16,
+    /// It may be started again.
+    lasting: bool,
 }
 
 impl Cassandra {
-    /// Starts an empty node: takes some seconds, and half a gigabyte.
+    /// Starts an empty node that can be stopped and started again: takes some seconds, and half a gigabyte.
     pub fn start() -> Self {
-        Self::with("")
+        Self::with("", true)
     }
 
     /// Starts a node that wants a login: the user is `cassandra`, and so is the password.
     pub fn with_login() -> Self {
         Self::with(
             "authenticator: PasswordAuthenticator\nauthorizer: CassandraAuthorizer\nrole_manager: CassandraRoleManager\n",
+            false,
         )
     }
 
-    /// Starts a node with further lines of cassandra.yaml.
-    pub fn with(settings: &str) -> Self {
+    /// Starts a node with further lines of cassandra.yaml. One that is not `lasting` makes tables faster, since it does not write to its
+    /// disk that they are there: it must not be started again.
+    fn with(settings: &str, lasting: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Cassandra");
         let (port, storage) = (free_port(), free_port());
         let data = folder.path().display();
@@ -86,17 +90,19 @@ impl Cassandra {
             process: Slot::default(),
             folder,
             port,
+            lasting,
         };
         cassandra.start_again();
         cassandra
     }
 
-    /// A node that the tests of this process share, each with keyspaces of its own. It stops with the last of them.
+    /// A node that the tests of this process share, each with keyspaces of its own. It stops with the last of them, and is never started
+    /// again.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Cassandra>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let started = Arc::new(Self::start());
+            let started = Arc::new(Self::with("", false));
             *shared = Arc::downgrade(&started);
             started
         })
@@ -150,6 +156,11 @@ impl Cassandra {
             "-Dcassandra.ring_delay_ms=1",
             "-Dcassandra.load_ring_state=false",
             "-Dcassandra.superuser_setup_delay_ms=0",
+            if self.lasting {
+                "-Dcassandra.unsafesystem=false"
+            } else {
+                "-Dcassandra.unsafesystem=true"
+            },
             "-Djava.net.preferIPv4Stack=true",
             "-cp",
         ])

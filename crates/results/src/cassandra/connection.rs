@@ -20,6 +20,8 @@ use std::time::Duration;
 pub(super) const NAME: &str = "cassandra";
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How often nodes are asked whether they agree on the tables.
+const AGREEMENT: Duration = Duration::from_millis(50);
 /// How long a call may take, with all its tries.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows of one page: a megabyte or a few.
@@ -69,6 +71,9 @@ pub(super) async fn session(address: &Address) -> Result<Session, StoreError> {
         .connection_timeout(CONNECT)
         .hostname_resolution_timeout(Some(CONNECT))
         .metadata_request_clientside_timeout(TIMEOUT)
+        // Tables are made one after the other: all that is waited for is that the nodes agree on each.
+        .schema_agreement_interval(AGREEMENT)
+        .refresh_metadata_on_auto_schema_agreement(false)
         // By it the client knows which nodes have a partition; it need not know of others' keyspaces.
         .keyspaces_to_fetch([&address.keyspace])
         .default_execution_profile_handle(profile.into_handle());
