@@ -4,7 +4,7 @@
     tests/postgres/check.py CONFIG
 
 CONFIG is JSON: url (of REST), port (of the PostgreSQL protocol), keys by name: all, eu (only region = eu), foreign (another
-pipeline), slow (one question a second), revoked; ca (PEM, for TLS) or null. The rows behind it are those of crates/service/tests/postgres.rs. Every check has
+pipeline), slow (one question a second), revoked; ca (PEM, for TLS) or null. The rows behind it are those of crates/postgres/tests/postgres.rs. Every check has
 the name of what it promises.
 """
 

@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hitters-plugin", &[]),
     ("hitters-plugins", &["hitters-functions"]),
     ("hitters-service", &["hitters-results", "hitters-sketch"]),
+    ("hitters-postgres", &["hitters-results", "hitters-service"]),
     (
         "hitters",
         &[
@@ -34,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hitters-planner",
             "hitters-plugin",
             "hitters-plugins",
+            "hitters-postgres",
             "hitters-results",
             "hitters-service",
             "hitters-sketch",
@@ -64,8 +66,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["arrow", "datafusion", "tokio", "rdkafka", "redis"],
     ),
     ("hitters-results", &["datafusion", "rdkafka"]),
-    // DataFusion answers the SQL of its PostgreSQL protocol, a cargo feature.
-    ("hitters-service", &["arrow", "rdkafka"]),
+    ("hitters-service", &["arrow", "datafusion", "rdkafka"]),
+    ("hitters-postgres", &["arrow", "rdkafka", "redis"]),
     ("hitters-storage", &["arrow", "datafusion"]),
 ];
 

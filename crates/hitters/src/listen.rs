@@ -48,13 +48,21 @@ pub struct JwtFlags {
     pub jwt_leeway: Option<Duration>,
 }
 
-/// The options of a service: flags go before the file.
+/// How to listen.
+pub struct Listening {
+    /// The service.
+    pub service: Options,
+    /// Where to speak the PostgreSQL protocol, too.
+    pub postgres: Option<SocketAddr>,
+}
+
+/// How to listen: flags go before the file.
 pub fn options(
     listen: Option<SocketAddr>,
     how: &Listen,
     file: Option<&Serve>,
     stores: Vec<Arc<dyn Store>>,
-) -> Result<Options, Failure> {
+) -> Result<Listening, Failure> {
     let nothing = Serve::default();
     let file = file.unwrap_or(&nothing);
     let mut options = Options::new(listen.or(file.listen).unwrap_or(ADDRESS), stores);
@@ -74,9 +82,13 @@ pub fn options(
     options.timeout = how.answer_timeout.or(file.timeout).unwrap_or(options.timeout);
     options.cache_bytes = how.answer_cache.or(file.cache).unwrap_or(options.cache_bytes);
     options.audit = how.audit.or(file.audit).unwrap_or(false);
-    options.postgres = how.postgres.or(file.postgres);
     options.tokens = tokens(&how.jwt, file.jwt.as_ref())?;
-    Ok(options)
+    let postgres = how.postgres.or(file.postgres);
+    options.beside.extend(postgres);
+    Ok(Listening {
+        service: options,
+        postgres,
+    })
 }
 
 /// Which tokens are accepted; none if neither the flags nor the file speak of them.

@@ -28,6 +28,7 @@ mod orders;
 mod output;
 mod own_topics;
 mod plugins;
+mod postgres;
 mod progress;
 mod query;
 mod replay;

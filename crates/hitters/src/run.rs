@@ -53,9 +53,9 @@ pub fn run(arguments: &Run, quiet: bool, files: &mut Files) -> Result<(), Failur
     let answers = arguments.answers.as_ref().or_else(|| file?.answers.as_ref());
     let store = serve::store(answers.map(PathBuf::as_path))?;
     let beside = Arc::new(Beside::new(&pipeline.name, pipeline.version));
-    let mut options = listen::options(address, &arguments.how, file, vec![Arc::new(store.clone())])?;
-    options.engine = Some(beside.clone());
-    let serving = Serving::start(options, session.signalled.clone(), quiet)?;
+    let mut listening = listen::options(address, &arguments.how, file, vec![Arc::new(store.clone())])?;
+    listening.service.engine = Some(beside.clone());
+    let serving = Serving::start(listening, session.signalled.clone(), quiet)?;
     session.served = Some((store, beside));
     let signalled = session.signalled.clone();
     let done = rounds(session, plan);

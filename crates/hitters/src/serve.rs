@@ -2,10 +2,12 @@
 
 use crate::cli::{Serve, Target};
 use crate::failure::Failure;
-use crate::{listen, load};
+use crate::listen::{self, Listening};
+use crate::load;
+use crate::postgres::{self, Sql};
 use hitters_pipeline::Files;
 use hitters_results::{EmbeddedStore, RedisStore, Store, StoreError};
-use hitters_service::{Options, Service, ServiceError};
+use hitters_service::{Service, ServiceError};
 use std::io::{Write, stderr};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,12 +33,12 @@ pub fn run(arguments: &Serve, quiet: bool, files: &mut Files) -> Result<(), Fail
     };
     let file = pipeline.as_ref().and_then(|pipeline| pipeline.settings.serve.as_ref());
     let stores = stores(arguments, file)?;
-    let options = listen::options(arguments.listen, &arguments.how, file, stores)?;
+    let listening = listen::options(arguments.listen, &arguments.how, file, stores)?;
     let signalled = Arc::new(AtomicBool::new(false));
     let flag = signalled.clone();
     ctrlc::set_handler(move || flag.store(true, Relaxed))
         .map_err(|error| Failure::Run(format!("cannot watch for signals: {error}")))?;
-    Serving::start(options, signalled, quiet)?.join()
+    Serving::start(listening, signalled, quiet)?.join()
 }
 
 /// The stores that flags or the pipeline file name, the recent ones first.
@@ -108,23 +110,29 @@ pub struct Serving {
 
 impl Serving {
     /// Listens, says where, and answers until `ended`.
-    pub fn start(options: Options, ended: Arc<AtomicBool>, quiet: bool) -> Result<Self, Failure> {
+    pub fn start(listening: Listening, ended: Arc<AtomicBool>, quiet: bool) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("service")
             .build()
             .map_err(|error| Failure::Run(format!("cannot start the service: {error}")))?;
-        let service = runtime.block_on(Service::bind(options)).map_err(|error| match error {
-            ServiceError::Open(_) | ServiceError::Origin(_) | ServiceError::Tokens(_) | ServiceError::NoPostgres => {
-                Failure::Usage(error.to_string())
-            }
-            error => Failure::Run(error.to_string()),
-        })?;
+        let service = runtime
+            .block_on(Service::bind(listening.service))
+            .map_err(|error| match error {
+                ServiceError::Open(_) | ServiceError::Origin(_) | ServiceError::Tokens(_) => {
+                    Failure::Usage(error.to_string())
+                }
+                error => Failure::Run(error.to_string()),
+            })?;
+        let sql = listening
+            .postgres
+            .map(|address| postgres::bind(&runtime, address, &service));
+        let sql = sql.transpose()?;
         if !quiet {
             // The address is printed also for port 0, where nobody else can know it.
             let _ = writeln!(stderr(), "answering at {}", service.url());
-            if let Some(address) = service.postgres_address() {
-                let _ = writeln!(stderr(), "answering SQL at postgresql://{address}/hitters");
+            if let Some(sql) = &sql {
+                let _ = writeln!(stderr(), "answering SQL at postgresql://{}/hitters", sql.address());
             }
         }
         let end = async move {
@@ -134,7 +142,14 @@ impl Serving {
         };
         let thread = std::thread::Builder::new()
             .name("serve".into())
-            .spawn(move || runtime.block_on(service.run(end)))
+            .spawn(move || {
+                let run = async {
+                    // Its connections end with the service.
+                    let _sql = sql.map(Sql::run);
+                    service.run(end).await
+                };
+                runtime.block_on(run)
+            })
             .map_err(|error| Failure::Run(format!("cannot start a thread: {error}")))?;
         Ok(Self { thread })
     }

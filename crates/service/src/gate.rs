@@ -51,7 +51,6 @@ impl Gate {
     ///
     /// # Errors
     /// As [`Gate::authorize`].
-    #[cfg(feature = "postgres")]
     pub async fn admit(&self, token: &str) -> Result<Access, Problem> {
         Ok(Access::clone(&*self.look_up(token).await?))
     }

@@ -4,7 +4,7 @@
 //!   answer it over the stores of `hitters-results`, `open` over the window that is still open; `types` is the JSON.
 //! * `app` keeps the newest state and answers, `repeat` what was asked before, `http` has the paths, `live` the streams, `openapi`
 //!   the document, `metrics` what it counts.
-//! * `postgres` (a cargo feature) shows the answers as tables over the PostgreSQL wire protocol.
+//! * `questions` is for other protocols: the crate `hitters-postgres` shows the answers as tables over it.
 //! * `gate` says who asks (`keys`, `tokens`), `access` what, `limit` and `listeners` how often; `tls` encrypts, `unread` ends
 //!   connections that nobody reads.
 //!
@@ -32,10 +32,9 @@ mod open;
 mod openapi;
 mod over_time;
 mod page;
-#[cfg(feature = "postgres")]
-mod postgres;
 mod problem;
 mod question;
+mod questions;
 mod repeat;
 mod resolved;
 mod service;
@@ -46,12 +45,16 @@ pub mod types;
 mod unread;
 
 pub use access::Access;
+pub use asked::Pairs;
 pub use exposition::{Exposition, Kind};
 pub use keys::{Key, KeyFile, KeyFileError};
 pub use metrics::resident;
 pub use open::Engine;
+pub use problem::Problem;
+pub use questions::Questions;
 pub use service::{Options, Service, ServiceError, Tls};
 pub use tokens::{KeySource, MOST_BYTES, TokenOptions, Trust};
+pub use unread::listen;
 
 /// The OpenAPI 3.1 document.
 pub fn openapi() -> &'static serde_json::Value {

@@ -6,6 +6,7 @@ use crate::http::router;
 use crate::keys::{KeyFileError, Keys};
 use crate::listeners::Listeners;
 use crate::open::Engine;
+use crate::questions::Questions;
 use crate::tls::{self, TlsListener};
 use crate::tokens::{TokenOptions, Tokens};
 use crate::unread::{Patiently, listen};
@@ -39,8 +40,8 @@ pub struct Options {
     pub limit_per_second: u32,
     /// How long an answer may take.
     pub timeout: Duration,
-    /// Where to speak the PostgreSQL wire protocol, with the same keys and limits. Needs the cargo feature `postgres`.
-    pub postgres: Option<SocketAddr>,
+    /// Where others will listen whom [`Service::questions`] lets in: not for other machines without keys, either.
+    pub beside: Vec<SocketAddr>,
     /// Bytes of answers that are kept.
     pub cache_bytes: u64,
     /// Streams of live updates that may be open at once.
@@ -91,9 +92,6 @@ pub enum ServiceError {
     /// The certificate.
     #[error("TLS: {0}")]
     Tls(String),
-    /// This build speaks no PostgreSQL.
-    #[error("this build does not speak the PostgreSQL protocol: build it with --features postgres")]
-    NoPostgres,
     /// An origin that is none.
     #[error("'{0}' is no origin; write https://host or https://host:port")]
     Origin(String),
@@ -114,7 +112,7 @@ impl Options {
             cors: Vec::new(),
             limit_per_second: 100,
             timeout: Duration::from_secs(10),
-            postgres: None,
+            beside: Vec::new(),
             cache_bytes: 64 << 20,
             listeners: 1000,
             listeners_per_key: 100,
@@ -133,8 +131,6 @@ pub struct Service {
     app: Arc<App>,
     tls: Option<rustls::ServerConfig>,
     address: SocketAddr,
-    #[cfg(feature = "postgres")]
-    postgres: Option<crate::postgres::Server>,
 }
 
 impl Service {
@@ -144,16 +140,9 @@ impl Service {
     /// If it would be open to other machines without keys, the address is taken, or a file is wrong.
     pub async fn bind(options: Options) -> Result<Self, ServiceError> {
         let closed = options.keys.is_some() || options.tokens.is_some();
-        let addresses = [Some(options.listen), options.postgres];
-        let open = addresses
-            .into_iter()
-            .flatten()
-            .find(|address| !address.ip().is_loopback());
-        if let Some(open) = open.filter(|_| !closed) {
-            return Err(ServiceError::Open(open));
-        }
-        if cfg!(not(feature = "postgres")) && options.postgres.is_some() {
-            return Err(ServiceError::NoPostgres);
+        let mut addresses = std::iter::once(&options.listen).chain(&options.beside);
+        if let Some(open) = addresses.find(|address| !closed && !address.ip().is_loopback()) {
+            return Err(ServiceError::Open(*open));
         }
         let keys = options.keys.as_deref().map(Keys::open).transpose()?;
         let tls = options.tls.as_ref().map(|tls| tls::config(&tls.certificate, &tls.key));
@@ -174,14 +163,6 @@ impl Service {
         (app.stream, app.unread) = (options.stream, options.unread);
         app.listeners = Arc::new(Listeners::new(options.listeners, options.listeners_per_key));
         let app = Arc::new(app);
-        #[cfg(feature = "postgres")]
-        let postgres = match options.postgres {
-            Some(address) => {
-                let bound = crate::postgres::Server::bind(address, app.clone(), tls.clone()).await;
-                Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
-            }
-            None => None,
-        };
         let mut router = router(app.clone());
         if !options.cors.is_empty() {
             router = router.layer(cors(&options.cors)?);
@@ -198,8 +179,6 @@ impl Service {
             app,
             tls,
             address,
-            #[cfg(feature = "postgres")]
-            postgres,
         })
     }
 
@@ -208,12 +187,14 @@ impl Service {
         self.address
     }
 
-    /// Where it speaks the PostgreSQL protocol.
-    pub fn postgres_address(&self) -> Option<SocketAddr> {
-        #[cfg(feature = "postgres")]
-        return self.postgres.as_ref()?.address().ok();
-        #[cfg(not(feature = "postgres"))]
-        None
+    /// For whoever speaks another protocol.
+    pub fn questions(&self) -> Questions {
+        Questions::new(self.app.clone())
+    }
+
+    /// What it encrypts with.
+    pub fn tls(&self) -> Option<&rustls::ServerConfig> {
+        self.tls.as_ref()
     }
 
     /// `http://127.0.0.1:8080`.
@@ -235,8 +216,6 @@ impl Service {
             app.end();
             drop(end);
         };
-        #[cfg(feature = "postgres")]
-        let _postgres = self.postgres.map(|server| EndOnDrop(tokio::spawn(server.run())));
         let graceful = async {
             let router = self.router;
             match self.tls {
@@ -264,17 +243,6 @@ impl Service {
             done = graceful => done.map_err(ServiceError::Ended),
             () = hurry => Ok(()),
         }
-    }
-}
-
-/// A task that ends with its owner.
-#[cfg(feature = "postgres")]
-struct EndOnDrop(tokio::task::JoinHandle<()>);
-
-#[cfg(feature = "postgres")]
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -1,10 +1,10 @@
 //! Conditions of a statement that become part of the question: `region = 'eu'` is `where=region=eu` of REST, and a condition on
 //! `time` is the range of a series.
 
-use super::faults::Refused;
-use crate::problem::Problem;
+use crate::faults::Refused;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use hitters_service::Problem;
 use http::StatusCode;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};

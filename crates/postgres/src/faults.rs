@@ -1,9 +1,9 @@
 //! Errors as PostgreSQL clients know them: a SQLSTATE, what is wrong, and what is allowed.
 
-use crate::problem::Problem;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion_postgres::pgwire;
+use hitters_service::Problem;
 use pgwire::error::{ErrorInfo, PgWireError};
 use serde_json::Value;
 

@@ -1,12 +1,9 @@
 //! One connection: who it is, and what it may see.
 
-use super::calls::Calls;
-use super::faults::Refused;
-use crate::access::Access;
-use crate::app::App;
-use crate::limit::too_many;
-use crate::problem::Problem;
+use crate::calls::Calls;
+use crate::faults::Refused;
 use hitters_results::{Edge, Filter, group};
+use hitters_service::{Access, Problem, Questions};
 use http::StatusCode;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -20,7 +17,7 @@ const MOST_PIPELINES: usize = 200;
 /// What a connection knows of itself.
 pub struct Session {
     /// The service.
-    pub app: Arc<App>,
+    pub questions: Questions,
     /// The key or token, once the connection is let in; `None` where nobody has to show one.
     password: OnceLock<Option<String>>,
     /// Its place among the connections.
@@ -47,10 +44,10 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// A connection that is not let in yet.
-    pub fn new(app: Arc<App>) -> Self {
-        let longest = app.timeout;
+    pub fn new(questions: Questions) -> Self {
+        let longest = questions.timeout();
         Self {
-            app,
+            questions,
             password: OnceLock::new(),
             place: Mutex::new(None),
             known: RwLock::new(Known {
@@ -68,7 +65,7 @@ impl Session {
     /// # Errors
     /// If the password is no key.
     pub async fn admit(&self, password: Option<&str>, place: OwnedSemaphorePermit) -> Result<(), Problem> {
-        self.app.gate.admit(password.unwrap_or_default()).await?;
+        self.questions.admit(password.unwrap_or_default()).await?;
         // A second password on one connection changes nothing.
         let _ = self.password.set(password.map(str::to_owned));
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
@@ -86,22 +83,11 @@ impl Session {
     /// If nothing any more.
     pub async fn access(&self) -> Result<Access, Refused> {
         match self.password.get() {
-            Some(password) => Ok(self.app.gate.admit(password.as_deref().unwrap_or_default()).await?),
+            Some(password) => Ok(self.questions.admit(password.as_deref().unwrap_or_default()).await?),
             None => {
                 let detail = "the connection was not let in; give an API key as the password";
                 Err(Problem::new(StatusCode::UNAUTHORIZED, "no-key", "a key is needed", detail).into())
             }
-        }
-    }
-
-    /// Counts one question of the key.
-    ///
-    /// # Errors
-    /// If it is one too many.
-    pub fn count(&self, access: &Access) -> Result<(), Refused> {
-        match self.app.count(access, Instant::now()) {
-            Some((limit, Err(wait))) => Err(too_many(limit, wait).into()),
-            _ => Ok(()),
         }
     }
 
@@ -112,7 +98,7 @@ impl Session {
     pub async fn look(&self, calls: &Calls) -> Result<(), Refused> {
         let access = self.access().await?;
         let visible = |name: &String| access.sees(name);
-        let names = self.app.pipelines().await.map(|scopes| {
+        let names = self.questions.pipelines().await.map(|scopes| {
             let names = scopes.iter().map(|scope| scope.pipeline.clone());
             names.filter(visible).collect::<Vec<_>>()
         });
@@ -124,7 +110,7 @@ impl Session {
         let mut edges = HashMap::new();
         for name in wanted {
             let edge = match access.sees(&name) {
-                true => self.app.edge(&name).await,
+                true => self.questions.edge(&name).await,
                 // In the same words whether it is there or not.
                 false => Err(access
                     .allows(&name, &Filter::default())
@@ -201,7 +187,7 @@ impl Session {
 
     /// Shortens it; 0 stands for the longest that the service allows.
     pub fn set_timeout(&self, wanted: u64) {
-        let most = millis(self.app.timeout);
+        let most = millis(self.questions.timeout());
         let chosen = if wanted == 0 { most } else { wanted.min(most) };
         self.timeout.store(chosen, Relaxed);
     }

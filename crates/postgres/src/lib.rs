@@ -6,6 +6,10 @@
 //!
 //! What is bounded: connections, bytes of a message, time of a statement, memory of all statements together, rows of a table,
 //! calls and groups of a statement. Nothing is written to disk, and no statement writes.
+//!
+//! A crate of its own, since what DataFusion and pgwire make of their generics takes minutes to compile.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod calls;
 mod catalog;
@@ -19,7 +23,6 @@ mod session;
 mod settings;
 mod table;
 
-use crate::app::App;
 use catalog::{Callable, Tables};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
@@ -40,6 +43,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser
 use datafusion_postgres::pgwire;
 use futures_util::StreamExt;
 use handlers::{Connection, Shared};
+use hitters_service::Questions;
 use pgwire::api::cancel::DefaultCancelHandler;
 use pgwire::api::{ClientInfo, ConnectionManager, NoopHandler, PgWireConnectionState, RandomPidSecretKeyGenerator};
 use pgwire::error::PgWireError;
@@ -75,7 +79,7 @@ pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     template: Template,
-    app: Arc<App>,
+    questions: Questions,
     shared: Arc<Shared>,
 }
 
@@ -91,17 +95,21 @@ impl Server {
     ///
     /// # Errors
     /// If the address is taken.
-    pub async fn bind(address: SocketAddr, app: Arc<App>, tls: Option<rustls::ServerConfig>) -> std::io::Result<Self> {
+    pub async fn bind(
+        address: SocketAddr,
+        questions: Questions,
+        tls: Option<rustls::ServerConfig>,
+    ) -> std::io::Result<Self> {
         let template = Template::new().map_err(std::io::Error::other)?;
         let acceptor = |mut config: rustls::ServerConfig| {
             config.alpn_protocols = vec![b"postgresql".to_vec()];
             TlsAcceptor::from(Arc::new(config))
         };
         Ok(Self {
-            listener: crate::unread::listen(address)?,
+            listener: hitters_service::listen(address)?,
             tls: tls.map(acceptor),
             template,
-            app,
+            questions,
             shared: Arc::new(Shared {
                 manager: Arc::new(ConnectionManager::new()),
                 numbers: RandomPidSecretKeyGenerator::default(),
@@ -132,11 +140,11 @@ impl Server {
             let Ok(place) = waiting.clone().try_acquire_owned() else {
                 continue;
             };
-            let Ok(planner) = self.template.connection(self.app.clone()) else {
+            let Ok(planner) = self.template.connection(self.questions.clone()) else {
                 continue;
             };
             let (tls, shared) = (self.tls.clone(), self.shared.clone());
-            let (answer, unread) = (self.app.timeout, self.app.unread);
+            let (answer, unread) = (self.questions.timeout(), self.questions.unread());
             connections.spawn(async move {
                 // Whatever went wrong, the client is gone or was told.
                 let _ = serve(stream, tls, planner, shared, (answer, unread)).await;
@@ -274,8 +282,8 @@ impl Template {
     }
 
     /// The planner of a connection: a catalog of its own, over what its key may see.
-    fn connection(&self, app: Arc<App>) -> Result<Planner> {
-        let session = Arc::new(Session::new(app));
+    fn connection(&self, questions: Questions) -> Result<Planner> {
+        let session = Arc::new(Session::new(questions));
         let list: Arc<dyn CatalogProviderList> = Arc::new(MemoryCatalogProviderList::new());
         let catalog = Arc::new(MemoryCatalogProvider::new());
         catalog.register_schema("public", Arc::new(Tables::new(session.clone())))?;

@@ -1,13 +1,13 @@
 //! Rows of answers as Arrow columns.
 
-use super::faults::Refused;
-use crate::problem::Problem;
+use crate::faults::Refused;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMillisecondArray,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::error::DataFusionError;
+use hitters_service::Problem;
 use http::StatusCode;
 use serde_json::Value;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The answers by SQL: psycopg in text and binary, psql with its own questions to the catalog.
-#![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use hitters_postgres::Server;
 use hitters_results::{EmbeddedStore, Row, Store};
 use hitters_service::{Access, KeyFile, Options, Service, ServiceError, Tls};
 use hitters_sketch::{ItemKind, Measure, TopK};
@@ -33,10 +33,13 @@ impl Running {
             .build()
             .unwrap();
         let mut options = Options::new("127.0.0.1:0".parse().unwrap(), vec![embedded()]);
-        options.postgres = Some("127.0.0.1:0".parse().unwrap());
         change(&mut options);
         let service = runtime.block_on(Service::bind(options)).unwrap();
-        let (url, sql) = (service.url(), service.postgres_address().unwrap());
+        let address = "127.0.0.1:0".parse().unwrap();
+        let server = Server::bind(address, service.questions(), service.tls().cloned());
+        let server = runtime.block_on(server).unwrap();
+        let (url, sql) = (service.url(), server.address().unwrap());
+        runtime.spawn(server.run());
         runtime.spawn(service.run(std::future::pending()));
         Self {
             _runtime: runtime,
@@ -239,7 +242,7 @@ fn without_keys_it_listens_on_the_loopback_only() {
         .build()
         .unwrap();
     let mut options = Options::new("127.0.0.1:0".parse().unwrap(), vec![embedded()]);
-    options.postgres = Some("0.0.0.0:0".parse().unwrap());
+    options.beside = vec!["0.0.0.0:0".parse().unwrap()];
     let bound = runtime.block_on(Service::bind(options));
     assert!(matches!(bound, Err(ServiceError::Open(address)) if address.ip().is_unspecified()));
 }

@@ -1,7 +1,7 @@
 //! `SET` and `SHOW`: what clients say when they connect. A setting that changes how answers are computed is not among them.
 
-use super::faults::error;
-use super::session::Session;
+use crate::faults::error;
+use crate::session::Session;
 use datafusion::sql::sqlparser::ast::{Expr, Set, Statement, Value};
 use datafusion_postgres::pgwire;
 use pgwire::api::ClientInfo;

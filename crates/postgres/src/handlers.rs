@@ -1,9 +1,9 @@
 //! The messages of a connection: who lets it in, and what its statements answer.
 
-use super::faults::{error, fatal};
-use super::planner::{Kind, Planner, Prepared, shown, timed_out};
-use super::session::Session;
-use super::settings;
+use crate::faults::{error, fatal};
+use crate::planner::{Kind, Planner, Prepared, shown, timed_out};
+use crate::session::Session;
+use crate::settings;
 use async_trait::async_trait;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
@@ -171,7 +171,7 @@ impl StartupHandler for Connection {
             PgWireFrontendMessage::Startup(startup) => {
                 protocol_negotiation(client, &startup).await?;
                 save_startup_parameters_to_metadata(client, &startup);
-                if self.session().app.gate.is_open() {
+                if self.session().questions.is_open() {
                     return self.admit(client, None).await;
                 }
                 client.set_state(PgWireConnectionState::AuthenticationInProgress);
@@ -209,7 +209,7 @@ impl SimpleQueryHandler for Connection {
         }
         let mut responses = Vec::with_capacity(statements.len());
         for statement in statements {
-            let kind = super::planner::kind(&statement)?;
+            let kind = crate::planner::kind(&statement)?;
             if kind != Kind::Query {
                 responses.push(self.command(client, kind, &statement)?);
                 continue;
@@ -280,7 +280,7 @@ impl ExtendedQueryHandler for Connection {
         };
         let plan = plan
             .replace_params_with_values(&values)
-            .map_err(super::faults::planning)?;
+            .map_err(crate::faults::planning)?;
         let options = FormatOptions::from_client_metadata(client.metadata());
         self.run(plan, &portal.result_column_format, options).await
     }
@@ -292,7 +292,7 @@ fn texts(values: &ParamValues) -> Vec<Option<String>> {
         if value.is_null() {
             return None;
         }
-        let at = super::conditions::millis(value).and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        let at = crate::conditions::millis(value).and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         Some(at.map_or_else(|| value.to_string(), |at| at.to_string()))
     };
     match values {

@@ -4,14 +4,14 @@
 //! argument goes to its place, a parameter becomes its value, or NULL while there is none. One more argument says whether
 //! there was a parameter: then the columns must not depend on its value, since they are described to the client before.
 
-use super::faults::Refused;
-use super::functions::{self, Function};
-use crate::problem::Problem;
+use crate::faults::Refused;
+use crate::functions::{self, Function};
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, Statement, TableAlias, TableFactor, Value, VisitMut,
     VisitorMut,
 };
 use datafusion_postgres::pgwire::api::Type;
+use hitters_service::Problem;
 use http::StatusCode;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,16 +1,10 @@
 //! Tables whose rows are answers: what a statement says about them becomes a question of REST.
 
-use super::conditions::{self, Condition, Wanted};
-use super::faults::Refused;
-use super::functions::Function;
-use super::rows::{self, Cell, Kind, Row, count, float, text, time, truth};
-use super::session::Session;
-use crate::access::Access;
-use crate::asked::Pairs;
-use crate::http;
-use crate::problem::Problem;
-use crate::question::Parameters;
-use ::http::StatusCode;
+use crate::conditions::{self, Condition, Wanted};
+use crate::faults::Refused;
+use crate::functions::Function;
+use crate::rows::{self, Cell, Kind, Row, count, float, text, time, truth};
+use crate::session::Session;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
@@ -24,10 +18,11 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures_util::stream;
 use hitters_results::{Filter, group};
+use hitters_service::{Access, Pairs, Problem};
+use http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Rows of one table in one statement.
 const MOST_ROWS: usize = 200_000;
@@ -225,7 +220,7 @@ impl Table {
             match &self.subject {
                 Subject::Newest { .. } => {
                     access.allows(pipeline, &filter)?;
-                    for set in self.session.app.edge(pipeline).await?.sets() {
+                    for set in self.session.questions.edge(pipeline).await?.sets() {
                         if filter.fits(set) && sets.as_ref().is_none_or(|sets| sets.contains(set)) {
                             let mut of_set = pairs.clone();
                             of_set.push(("set".into(), set.to_owned()));
@@ -243,25 +238,6 @@ impl Table {
         Ok(rows)
     }
 
-    /// Counts, answers and logs one question.
-    async fn question<T>(
-        &self,
-        access: &Access,
-        text: String,
-        answer: impl Future<Output = Result<T, Problem>>,
-    ) -> Result<T, Refused> {
-        let begun = Instant::now();
-        let answered = match self.session.count(access) {
-            Ok(()) => answer.await.map_err(Refused),
-            Err(refused) => Err(refused),
-        };
-        let status = answered
-            .as_ref()
-            .map_or_else(|refused| refused.0.status, |_| StatusCode::OK);
-        crate::guard::audit(&self.session.app, &access.name, text, status, begun);
-        answered
-    }
-
     async fn asked(
         &self,
         access: &Access,
@@ -270,17 +246,9 @@ impl Table {
         pairs: Pairs,
         filter: &Filter,
     ) -> Result<Vec<Row>, Refused> {
-        let app = &self.session.app;
-        let text = question_text(function, pipeline, &pairs);
-        let answer = async {
-            let mut parameters = Parameters::new(pairs);
-            let (resolved, wanted) = http::ask(app, access, pipeline, function.what, &mut parameters).await?;
-            parameters.end(&http::known(function.what))?;
-            let (kept, _) = app.answer(&resolved, &wanted).await?;
-            let value = serde_json::from_slice(&app.body(&kept, &resolved)).unwrap_or(Value::Null);
-            Ok((value, resolved.set))
-        };
-        let (answer, set) = self.question(access, text, answer).await?;
+        let (questions, text) = (&self.session.questions, question_text(function, pipeline, &pairs));
+        let answered = questions.answer(access, pipeline, function.what, pairs, text).await;
+        let (answer, set) = answered.map_err(Refused)?;
         let named = group::dimensions(&set)
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), filter.0.get(name)?.clone())))
@@ -306,9 +274,8 @@ impl Table {
             let mut of_page = pairs.clone();
             of_page.extend(cursor.map(|cursor| ("cursor".to_owned(), cursor)));
             let text = question_text(function, pipeline, &of_page);
-            let mut of_page = Parameters::new(of_page);
-            let page = http::groups_of(&self.session.app, access, pipeline, &mut of_page);
-            let page = self.question(access, text, page).await?;
+            let page = self.session.questions.groups(access, pipeline, of_page, text).await;
+            let page = page.map_err(Refused)?;
             let mut found = function.rows(&page, "")?;
             self.add_dimensions(&mut found, |row| match row.last() {
                 Some(Cell::Text(key)) => group::values(key).into_iter().collect(),
@@ -342,10 +309,8 @@ impl Table {
         loop {
             let mut pairs: Pairs = vec![("limit".into(), "1000".into())];
             pairs.extend(cursor.map(|cursor| ("cursor".to_owned(), cursor)));
-            let mut parameters = Parameters::new(pairs);
-            let page = http::pipelines_of(&self.session.app, access, &mut parameters);
-            let page = self.question(access, "sql pipelines".into(), page).await?;
-            let page = serde_json::to_value(page).unwrap_or_default();
+            let page = self.session.questions.list(access, pairs, "sql pipelines".into()).await;
+            let page = page.map_err(Refused)?;
             for pipeline in page["pipelines"].as_array().into_iter().flatten() {
                 for set in pipeline["sets"].as_array().into_iter().flatten() {
                     let names = set["dimensions"]

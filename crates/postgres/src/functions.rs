@@ -3,9 +3,9 @@
 //! An argument has the name of the parameter of REST that it is, and is read by the same code: what is said about parameters in
 //! README.md of this crate is true of arguments.
 
-use super::faults::Refused;
-use super::rows::Kind::{self, Bool, Float, Int, Text, Time};
-use super::rows::{Cell, Row, count, float, text, time, truth};
+use crate::faults::Refused;
+use crate::rows::Kind::{self, Bool, Float, Int, Text, Time};
+use crate::rows::{Cell, Row, count, float, text, time, truth};
 use serde_json::Value;
 
 /// A table function.

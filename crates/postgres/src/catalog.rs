@@ -1,18 +1,18 @@
 //! What SQL finds by name: the tables of the schema `public`, and the table functions.
 
-use super::conditions;
-use super::faults::Refused;
-use super::functions::{self, Function};
-use super::session::{self, Session};
-use super::table::{Subject, Table};
-use crate::asked::Pairs;
-use crate::problem::Problem;
+use crate::conditions;
+use crate::faults::Refused;
+use crate::functions::{self, Function};
+use crate::session::{self, Session};
+use crate::table::{Subject, Table};
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
 use hitters_results::{Filter, group};
+use hitters_service::Pairs;
+use hitters_service::Problem;
 use http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl SchemaProvider for Tables {
         let Some(groups) = functions::find("groups").filter(|_| names.iter().any(|known| known == name)) else {
             return Ok(None);
         };
-        let edge = session.app.edge(name).await.map_err(Refused)?;
+        let edge = session.questions.edge(name).await.map_err(Refused)?;
         let pipeline = name.to_owned();
         let table = Table::new(
             session,

@@ -1,8 +1,8 @@
 //! From the text of a statement to a plan: what kind of statement it is, and what it reads.
 
-use super::calls::{self, Calls};
-use super::faults::{self, error};
-use super::session::Session;
+use crate::calls::{self, Calls};
+use crate::faults::{self, error};
+use crate::session::Session;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::execution::context::SQLOptions;
