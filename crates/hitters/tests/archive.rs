@@ -372,6 +372,8 @@ fn outages_are_waited_out_and_told_and_meanwhile_answers_say_what_they_lack() {
     let (all, old, recent) = ((0, 31), (0, 10), (22, 31));
     let known = truth(RECENT.0, RECENT.1);
     both.says(all, 1, (truth(0, 31), true, &["cassandra", "redis"], &[]));
+    let (status, health) = both.health();
+    assert!(status == 200 && health["status"] == "ok", "{health}");
     world.node.stop();
     send(&world.outside, &world.topic, &rows(31, 60));
     both.says(recent, 2, (truth(22, 31), true, &["redis"], &["cassandra"]));
