@@ -296,9 +296,7 @@ impl App {
 
     /// The answer to a question with this key, if it is kept.
     pub async fn kept(&self, key: &str) -> Option<Arc<Kept>> {
-        let kept = self.kept.get(key).await?;
-        self.metrics.hits.fetch_add(1, Relaxed);
-        Some(kept)
+        self.kept.get(key).await
     }
 
     /// The answer, and whether it was kept.
@@ -320,6 +318,7 @@ impl App {
         wanted: &Wanted,
     ) -> Result<(Arc<Kept>, bool), Problem> {
         if let Some(kept) = self.kept(key).await {
+            self.metrics.hits.fetch_add(1, Relaxed);
             return Ok((kept, true));
         }
         let computed = AtomicBool::new(false);

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, header};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Questions that are remembered.
@@ -104,6 +105,7 @@ pub async fn answer(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) 
     if *admitted.access != *read.access {
         return None;
     }
+    app.metrics.hits.fetch_add(1, Relaxed);
     let response = respond_kept(app, headers, &read, &kept, true);
     let mut response = response.unwrap_or_else(IntoResponse::into_response);
     admitted.leave(app, uri, &mut response);
