@@ -1,8 +1,8 @@
 //! The state of the service: stores, what was computed, who asks.
 //!
 //! Two caches make it fast. `edges` holds the newest state of each pipeline for a second, looked up once however many ask.
-//! `kept` holds answers by their resolved question: those over closed windows until memory is wanted, others for a second;
-//! concurrent equal questions are computed once.
+//! `kept` holds answers by their resolved question: those over closed windows until memory is wanted, others for a second and
+//! until they are computed again, two seconds at most; concurrent equal questions are computed once.
 
 use crate::access::Access;
 use crate::compute::{self, Computed};
@@ -67,12 +67,13 @@ pub struct App {
     /// True when the service ends: streams end by themselves then.
     ending: watch::Sender<bool>,
     looks: AtomicU64,
-    edges: Cache<String, Option<Arc<Edge>>>,
+    /// With when they were looked up.
+    edges: Cache<String, Option<(Arc<Edge>, Instant)>>,
     /// The names of all pipelines: to find them a store may look at all of its keys.
     scopes: Cache<(), Arc<Vec<Scope>>>,
     last: Mutex<HashMap<String, (Arc<Edge>, Instant)>>,
     kept: Cache<String, Arc<Kept>>,
-    /// Questions that were read already.
+    /// Answers that were just given.
     pub repeats: Repeats,
     computing: Semaphore,
 }
@@ -83,15 +84,18 @@ pub struct Kept {
     pub head: Bytes,
     /// Weak: the freshness is not part of it.
     pub etag: String,
-    /// It will never be another one.
-    pub lasting: bool,
+    /// When it has to be computed again; `None`: it will never be another one.
+    pub until: Option<Instant>,
+    /// Somebody does so.
+    renewed: AtomicBool,
 }
 
 struct Lifetime;
 
 impl Expiry<String, Arc<Kept>> for Lifetime {
     fn expire_after_create(&self, _: &String, kept: &Arc<Kept>, _: Instant) -> Option<Duration> {
-        (!kept.lasting).then_some(EDGE)
+        // The second half is for those who ask while it is computed again.
+        kept.until.map(|_| EDGE * 2)
     }
 }
 
@@ -103,8 +107,25 @@ impl Kept {
         Self {
             head: computed.json.into(),
             etag: format!("W/\"{short}\""),
-            lasting: computed.lasting,
+            until: (!computed.lasting).then(|| Instant::now() + EDGE),
+            renewed: AtomicBool::new(false),
         }
+    }
+
+    /// True for the first who asks after its time.
+    fn is_due(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until) && !self.renewed.swap(true, Relaxed)
+    }
+
+    /// Its JSON with this freshness.
+    pub fn body(&self, freshness: &Freshness) -> Bytes {
+        let tail = serde_json::to_string(freshness).unwrap_or_else(|_| "null".into());
+        let mut body = Vec::with_capacity(self.head.len() + tail.len() + 16);
+        body.extend_from_slice(&self.head);
+        body.extend_from_slice(b",\"freshness\":");
+        body.extend_from_slice(tail.as_bytes());
+        body.push(b'}');
+        body.into()
     }
 }
 
@@ -183,12 +204,19 @@ impl App {
                 Err(error) => Err(error),
             }
         };
-        let found = self.edges.try_get_with(pipeline.to_owned(), look()).await;
+        let looked = async { Ok::<_, AskError>(look().await?.map(|edge| (edge, Instant::now()))) };
+        let found = self.edges.try_get_with(pipeline.to_owned(), looked).await;
         match found {
-            Ok(Some(edge)) => Ok(edge),
+            Ok(Some((edge, _))) => Ok(edge),
             Ok(None) => Err(self.no_pipeline(pipeline).await),
             Err(error) => Err(Problem::from((*error).clone())),
         }
+    }
+
+    /// Until when this state is taken for the newest of its pipeline; `None` if it is not.
+    pub async fn newest_until(&self, edge: &Arc<Edge>) -> Option<Instant> {
+        let (newest, looked) = self.edges.get(&edge.scope.pipeline).await??;
+        Arc::ptr_eq(&newest, edge).then(|| looked + EDGE)
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Arc<Edge>, Instant)>> {
@@ -294,72 +322,55 @@ impl App {
         self.kept.weighted_size()
     }
 
-    /// The answer to a question with this key, if it is kept.
-    pub async fn kept(&self, key: &str) -> Option<Arc<Kept>> {
-        self.kept.get(key).await
-    }
-
-    /// The answer, and whether it was kept.
+    /// The answer, and whether it was kept. One that is due is computed again by one of those who ask for it; the others need not
+    /// wait for that.
     ///
     /// # Errors
     /// If it cannot be had, or not in time.
     pub async fn answer(&self, resolved: &Resolved, wanted: &Wanted) -> Result<(Arc<Kept>, bool), Problem> {
-        self.answer_of(&resolved.key(wanted), resolved, wanted).await
-    }
-
-    /// The same for a question whose key is known.
-    ///
-    /// # Errors
-    /// As [`answer`](Self::answer).
-    pub async fn answer_of(
-        &self,
-        key: &str,
-        resolved: &Resolved,
-        wanted: &Wanted,
-    ) -> Result<(Arc<Kept>, bool), Problem> {
-        if let Some(kept) = self.kept(key).await {
-            self.metrics.hits.fetch_add(1, Relaxed);
-            return Ok((kept, true));
-        }
+        let key = &resolved.key(wanted);
         let computed = AtomicBool::new(false);
         let work = async {
             computed.store(true, Relaxed);
-            let busy = || {
-                let detail = "too many questions are being computed; ask again";
-                Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "too-busy",
-                    "the service is busy",
-                    detail,
-                )
-                .retry(1)
-            };
-            let answer = async {
-                let _permit = self.computing.acquire().await.map_err(|_| busy())?;
-                compute::compute(&self.answers, resolved, wanted).await
-            };
-            let late = |_| {
-                let detail = format!(
-                    "the answer took more than {} s; ask for a shorter range",
-                    self.timeout.as_secs()
-                );
-                Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "timeout",
-                    "the answer took too long",
-                    detail,
-                )
-                .retry(1)
-            };
-            let answer = tokio::time::timeout(self.timeout, answer).await.map_err(late)??;
-            Ok(Arc::new(Kept::new(answer)))
+            self.compute(resolved, wanted).await
         };
-        let kept = self.kept.try_get_with_by_ref(key, work).await;
-        let kept = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
+        let kept = match self.kept.get(key).await {
+            Some(old) if old.is_due() => {
+                let kept = work.await?;
+                self.kept.insert(key.clone(), kept.clone()).await;
+                kept
+            }
+            Some(kept) => kept,
+            None => {
+                let kept = self.kept.try_get_with_by_ref(key, work).await;
+                kept.map_err(|problem: Arc<Problem>| (*problem).clone())?
+            }
+        };
         let hit = !computed.load(Relaxed);
         let counter = if hit { &self.metrics.hits } else { &self.metrics.misses };
         counter.fetch_add(1, Relaxed);
         Ok((kept, hit))
+    }
+
+    async fn compute(&self, resolved: &Resolved, wanted: &Wanted) -> Result<Arc<Kept>, Problem> {
+        let unavailable = |kind, title, detail| {
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail);
+            problem.retry(1)
+        };
+        let answer = async {
+            let permit = self.computing.acquire().await;
+            let _permit = permit.map_err(|_| {
+                let detail = "too many questions are being computed; ask again".to_owned();
+                unavailable("too-busy", "the service is busy", detail)
+            })?;
+            compute::compute(&self.answers, resolved, wanted).await
+        };
+        let answer = tokio::time::timeout(self.timeout, answer).await.map_err(|_| {
+            let seconds = self.timeout.as_secs();
+            let detail = format!("the answer took more than {seconds} s; ask for a shorter range");
+            unavailable("timeout", "the answer took too long", detail)
+        })??;
+        Ok(Arc::new(Kept::new(answer)))
     }
 
     /// How fresh a set is.
@@ -367,34 +378,20 @@ impl App {
         let end = set.and_then(|set| edge.window(set)).map(|(_, end)| end);
         Freshness {
             complete_up_to: times::show(edge.complete_up_to, zone),
-            lag_seconds: lag_seconds(edge),
+            lag_seconds: lag_seconds(edge.complete_up_to),
             stale: end.is_some_and(|end| end < edge.complete_up_to),
         }
     }
 
-    /// The JSON of a kept answer with the freshness of now.
-    pub fn body(&self, kept: &Kept, resolved: &Resolved) -> Bytes {
-        self.body_of(
-            kept,
-            &self.freshness(&resolved.edge, Some(&resolved.set), &resolved.question.zone),
-        )
-    }
-
-    /// The same with a freshness that is known.
-    pub fn body_of(&self, kept: &Kept, freshness: &Freshness) -> Bytes {
-        let tail = serde_json::to_string(freshness).unwrap_or_else(|_| "null".into());
-        let mut body = Vec::with_capacity(kept.head.len() + tail.len() + 16);
-        body.extend_from_slice(&kept.head);
-        body.extend_from_slice(b",\"freshness\":");
-        body.extend_from_slice(tail.as_bytes());
-        body.push(b'}');
-        body.into()
+    /// How fresh the set is that answers a question.
+    pub fn freshness_of(&self, resolved: &Resolved) -> Freshness {
+        self.freshness(&resolved.edge, Some(&resolved.set), &resolved.question.zone)
     }
 }
 
-/// From the end of what an edge is complete up to until now.
-pub fn lag_seconds(edge: &Edge) -> f64 {
+/// From this event time until now.
+pub fn lag_seconds(complete_up_to: i64) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    now.saturating_sub(edge.complete_up_to) as f64 / 1000.0
+    now.saturating_sub(complete_up_to) as f64 / 1000.0
 }

@@ -4,11 +4,11 @@
 //! alone.
 
 use crate::access::Access;
-use crate::app::{App, Kept, lag_seconds};
+use crate::app::{App, Kept};
 use crate::csv_rows;
 use crate::problem::Problem;
 use crate::question::{Parameters, When};
-use crate::repeat::Read;
+use crate::resolved::Resolved;
 use crate::types::Freshness;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
@@ -22,7 +22,13 @@ use std::sync::Arc;
 /// Pairs of a query string.
 pub type Pairs = Vec<(String, String)>;
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// Whether an answer was kept (RFC 9211).
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// It was.
+pub const HIT: HeaderValue = HeaderValue::from_static("hitters; hit");
+/// What an answer depends on beside its path.
+const VARY: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding, Authorization");
+const MISS: HeaderValue = HeaderValue::from_static("hitters; fwd=miss");
 
 /// A request of somebody who may ask.
 pub struct Asked {
@@ -127,30 +133,34 @@ impl Asked {
     }
 }
 
-/// A kept answer, or 304 if the reader has it.
-pub fn respond_kept(app: &App, headers: &HeaderMap, read: &Read, kept: &Kept, hit: bool) -> Result<Response, Problem> {
+/// True if the reader has this answer already.
+pub fn has(headers: &HeaderMap, kept: &Kept) -> bool {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let same = known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == kept.etag || tag.trim() == "*"));
-    let mut response = if same {
+    known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == kept.etag || tag.trim() == "*"))
+}
+
+/// A kept answer, or 304 if the reader has it.
+pub fn respond_kept(
+    headers: &HeaderMap,
+    resolved: &Resolved,
+    (kept, hit): (&Kept, bool),
+    freshness: &Freshness,
+    csv: bool,
+) -> Result<Response, Problem> {
+    let mut response = if has(headers, kept) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let freshness = Freshness {
-            lag_seconds: lag_seconds(&read.resolved.edge),
-            ..read.freshness.clone()
-        };
-        respond(app.body_of(kept, &freshness), read.csv)?
+        respond(kept.body(freshness), csv)?
     };
-    let age = if kept.lasting && matches!(read.resolved.question.when, When::Range(_, Some(_))) {
+    let age = if kept.until.is_none() && matches!(resolved.question.when, When::Range(_, Some(_))) {
         "private, max-age=3600"
     } else {
         "private, max-age=1"
     };
     let fields = response.headers_mut();
+    fields.insert(header::VARY, VARY);
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(age));
-    fields.insert(
-        CACHE_STATUS,
-        HeaderValue::from_static(if hit { "hitters; hit" } else { "hitters; fwd=miss" }),
-    );
+    fields.insert(CACHE_STATUS, if hit { HIT } else { MISS });
     if let Ok(etag) = HeaderValue::from_str(&kept.etag) {
         fields.insert(header::ETAG, etag);
     }
@@ -165,9 +175,6 @@ pub fn respond(json: Bytes, csv: bool) -> Result<Response, Problem> {
     } else {
         ([(header::CONTENT_TYPE, "application/json")], json).into_response()
     };
-    response.headers_mut().insert(
-        header::VARY,
-        HeaderValue::from_static("Accept, Accept-Encoding, Authorization"),
-    );
+    response.headers_mut().insert(header::VARY, VARY);
     Ok(response)
 }

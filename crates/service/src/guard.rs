@@ -21,27 +21,42 @@ pub struct Admitted {
     begun: Instant,
 }
 
+/// What stands in the header in which one says who one is.
+pub fn authorization(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    Some(value.to_str().unwrap_or_default())
+}
+
 /// Looks who asks, and how often.
 ///
 /// # Errors
 /// The response that says why it is not answered.
-pub async fn admit(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Admitted, Response> {
+async fn admit(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Admitted, Response> {
     let begun = Instant::now();
-    let authorization = headers.get(header::AUTHORIZATION);
-    let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
-    let access = match app.gate.authorize(authorization).await {
-        Ok(access) => access,
+    match app.gate.authorize(authorization(headers)).await {
+        Ok(access) => count(app, access, uri, begun),
         Err(problem) => {
             audit(app, "-", uri, problem.status, begun);
-            return Err(problem.into_response());
+            Err(problem.into_response())
         }
-    };
+    }
+}
+
+/// Counts a question of somebody who may ask.
+///
+/// # Errors
+/// The response that says that it is one too many.
+pub fn count(app: &App, access: Arc<Access>, uri: &Uri, begun: Instant) -> Result<Admitted, Response> {
     let counted = match app.count(&access, begun) {
         Some((limit, Err(wait))) => {
             let problem = too_many(limit, wait);
             audit(app, &access.name, uri, problem.status, begun);
             let mut response = problem.into_response();
-            limits(response.headers_mut(), limit, 0, wait);
+            let none = Left {
+                remaining: 0,
+                reset: wait,
+            };
+            limits(response.headers_mut(), limit, none);
             return Err(response);
         }
         Some((limit, Ok(left))) => Some((limit, left)),
@@ -54,7 +69,7 @@ impl Admitted {
     /// Says in the response how often more may be asked, and writes down what was.
     pub fn leave(&self, app: &App, uri: &Uri, response: &mut Response) {
         if let Some((limit, left)) = self.counted {
-            limits(response.headers_mut(), limit, left.remaining, left.reset);
+            limits(response.headers_mut(), limit, left);
         }
         audit(app, &self.access.name, uri, response.status(), self.begun);
     }
@@ -74,11 +89,13 @@ pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next
 }
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
-fn limits(headers: &mut HeaderMap, limit: u32, remaining: u32, reset: Duration) {
+fn limits(headers: &mut HeaderMap, limit: u32, left: Left) {
     let policy = format!("\"key\";q={limit};w=1");
-    let left = format!("\"key\";r={remaining};t={}", reset.as_millis().div_ceil(1000));
+    let reset = left.reset.as_millis().div_ceil(1000);
+    let left = format!("\"key\";r={};t={reset}", left.remaining);
     for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
-        if let Ok(value) = HeaderValue::from_str(&text) {
+        // The header takes the text over, without a copy.
+        if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(HeaderName::from_static(name), value);
         }
     }

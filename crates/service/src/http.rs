@@ -8,7 +8,7 @@ use crate::listing;
 use crate::metrics;
 use crate::problem::{Problem, documented};
 use crate::question::{Parameters, Wanted};
-use crate::repeat::{self, Read};
+use crate::repeat::Answered;
 use crate::resolved::Resolved;
 use crate::types::Pipelines;
 use crate::{live, openapi, page};
@@ -89,13 +89,16 @@ async fn frame(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let response = if length > LONGEST {
         let detail = format!("the path and its query have {length} bytes; at most {LONGEST} are read");
         Problem::new(StatusCode::URI_TOO_LONG, "too-long", "the question is too long", detail).into_response()
-    } else if let Some(response) = repeat::answer(&app, request.method(), request.uri(), request.headers()).await {
-        response
     } else {
         next.run(request).await
     };
+    framed(&app, response, &path, question, begun)
+}
+
+/// Puts that around a response.
+pub fn framed(app: &App, response: Response, path: &str, question: &'static str, begun: Instant) -> Response {
     app.metrics.note(question, response.status(), begun.elapsed());
-    let mut response = documented(response, &path);
+    let mut response = documented(response, path);
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -143,23 +146,26 @@ async fn question(mut asked: Asked) -> Result<Response, Problem> {
     } = &mut asked;
     let (resolved, wanted) = ask(app, access, pipeline, what, parameters).await?;
     parameters.end(&known(what))?;
-    let read = Read {
-        key: resolved.key(&wanted),
-        freshness: app.freshness(&resolved.edge, Some(&resolved.set), &resolved.question.zone),
-        access: access.clone(),
-        resolved,
-        wanted,
-        csv,
-    };
-    let (kept, hit) = app.answer_of(&read.key, &read.resolved, &read.wanted).await?;
-    let response = respond_kept(app, headers, &read, &kept, hit);
-    // An open window is another one at each look.
-    if read.resolved.open.is_none()
-        && let Some(text) = app.repeats.text(uri, headers)
+    let (kept, hit) = app.answer(&resolved, &wanted).await?;
+    let freshness = app.freshness_of(&resolved);
+    let response = respond_kept(headers, &resolved, (&kept, hit), &freshness, csv)?;
+    // An open window is another one at each look, and CSV is made for who asks.
+    if resolved.open.is_none()
+        && !csv
+        && response.status() == StatusCode::OK
+        && let Some(newest) = app.newest_until(&resolved.edge).await
     {
-        app.repeats.keep(text, read);
+        let answered = Answered {
+            access,
+            kept: &kept,
+            freshness,
+            complete_up_to: resolved.edge.complete_up_to,
+            fields: response.headers(),
+        };
+        let until = kept.until.map_or(newest, |until| until.min(newest));
+        app.repeats.keep(uri, headers, answered, until);
     }
-    response
+    Ok(response)
 }
 
 async fn groups(mut asked: Asked) -> Result<Response, Problem> {

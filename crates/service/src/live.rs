@@ -58,7 +58,7 @@ impl Listener {
             return Ok(());
         }
         let (kept, _) = self.app.answer(&resolved, &wanted).await?;
-        let body = self.app.body(&kept, &resolved);
+        let body = kept.body(&self.app.freshness_of(&resolved));
         self.sent = Some(end);
         let event = Event::default().event("top").id(end.to_string());
         self.ready.push_back(event.data(String::from_utf8_lossy(&body)));
@@ -73,7 +73,7 @@ impl Listener {
         let (kept, _) = self.app.answer(&resolved, &wanted).await?;
         if kept.etag != self.sent_open {
             self.sent_open.clone_from(&kept.etag);
-            let body = self.app.body(&kept, &resolved);
+            let body = kept.body(&self.app.freshness_of(&resolved));
             let event = Event::default().event("open");
             self.ready.push_back(event.data(String::from_utf8_lossy(&body)));
         }

@@ -89,7 +89,7 @@ impl Questions {
             let (resolved, wanted) = ask(app, access, pipeline, what, &mut parameters).await?;
             parameters.end(&known(what))?;
             let (kept, _) = app.answer(&resolved, &wanted).await?;
-            let value = serde_json::from_slice(&app.body(&kept, &resolved)).unwrap_or(Value::Null);
+            let value = serde_json::from_slice(&kept.body(&app.freshness_of(&resolved))).unwrap_or(Value::Null);
             Ok((value, resolved.set))
         };
         self.counted(access, text, answer).await

@@ -1,80 +1,124 @@
-//! Questions that come again. A dashboard asks the same every second, a page that many look at a thousand times a second: what a
-//! question means is read and resolved once for each newest state. If its answer is kept, too, it needs no more than a look at
-//! who asks and how often.
+//! Answers that were just given. A dashboard asks the same every second, a page that many look at a thousand times a second: as long
+//! as the newest state is taken for the newest, who asks in the same words gets the answer again after no more than a look at who asks
+//! and how often.
 //!
-//! Bound: [`MOST`] questions of at most [`LONGEST`] bytes, and one state for each of their pipelines.
+//! Bound: [`MOST`] questions of at most [`LONGEST`] bytes. Their answers are those that `App` keeps; what it forgets is gone here, too.
 
 use crate::access::Access;
-use crate::app::App;
-use crate::asked::respond_kept;
-use crate::guard::admit;
-use crate::question::Wanted;
-use crate::resolved::Resolved;
+use crate::app::{App, Kept, lag_seconds};
+use crate::asked::{CACHE_STATUS, HIT, has};
+use crate::guard::{authorization, count};
+use crate::http::WORTH_COMPRESSING;
 use crate::types::Freshness;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, Method, Uri, header};
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Instant;
 
-/// Questions that are remembered.
+/// Answers that are remembered.
 const MOST: usize = 1000;
-/// Longer ones are read each time.
+/// Longer questions are read each time.
 const LONGEST: usize = 1 << 10;
 
-/// A question as it was read.
-pub struct Read {
-    /// Who asked.
-    pub access: Arc<Access>,
-    /// What it means.
-    pub resolved: Resolved,
-    /// What is wanted of it.
-    pub wanted: Wanted,
-    /// Whether CSV is wanted.
-    pub csv: bool,
-    /// The name under which its answer is kept.
-    pub key: String,
-    /// How fresh its state is; the lag is that of when it was read.
-    pub freshness: Freshness,
+/// An answer that was given.
+struct Given {
+    question: String,
+    accept: String,
+    /// Who asked. That somebody shows the same secret is no proof: all are asked for it again.
+    access: Arc<Access>,
+    kept: Weak<Kept>,
+    /// The lag is that of when it was given.
+    freshness: Freshness,
+    complete_up_to: i64,
+    fields: HeaderMap,
+    /// From then on the newest state may be another one.
+    until: Instant,
 }
 
-/// Questions by their text.
+/// What is remembered of an answer.
+pub struct Answered<'a> {
+    /// Who asked.
+    pub access: &'a Arc<Access>,
+    /// The answer.
+    pub kept: &'a Arc<Kept>,
+    /// How fresh it was.
+    pub freshness: Freshness,
+    /// Event time.
+    pub complete_up_to: i64,
+    /// The header fields of the response.
+    pub fields: &'a HeaderMap,
+}
+
+/// What a question depends on but the state of its pipeline.
+#[derive(Clone, Copy)]
+struct Words<'a> {
+    question: &'a str,
+    accept: &'a str,
+    secret: &'a str,
+}
+
+impl<'a> Words<'a> {
+    /// `None`: it is read each time.
+    fn new(uri: &'a Uri, headers: &'a HeaderMap) -> Option<Self> {
+        let words = Self {
+            question: uri.path_and_query()?.as_str(),
+            accept: text(headers, &header::ACCEPT)?,
+            secret: text(headers, &header::AUTHORIZATION)?,
+        };
+        (words.question.len() + words.accept.len() <= LONGEST).then_some(words)
+    }
+}
+
+/// Answers by the words of their questions.
 #[derive(Default)]
 pub struct Repeats {
-    read: RwLock<HashMap<String, Arc<Read>>>,
-    /// Secrets are told apart by their hashes.
-    secrets: RandomState,
+    given: RwLock<HashMap<u64, Arc<Given>>>,
+    /// Secrets are not kept; their hashes tell them apart.
+    hashes: RandomState,
 }
 
 impl Repeats {
-    /// The text of a question: all that its reading depends on but the state. `None`: it is read each time.
-    pub fn text(&self, uri: &Uri, headers: &HeaderMap) -> Option<String> {
-        let question = uri.path_and_query()?.as_str();
-        let accept = text(headers, &header::ACCEPT)?;
-        let secret = self.secrets.hash_one(text(headers, &header::AUTHORIZATION)?);
-        // No header has a line break in it.
-        (question.len() + accept.len() <= LONGEST).then(|| format!("{secret:x}\n{accept}\n{question}"))
+    fn hash(&self, words: Words<'_>) -> u64 {
+        self.hashes.hash_one((words.question, words.accept, words.secret))
     }
 
-    /// Remembers a question; those of an older state of its pipeline are forgotten, and with them that state.
-    pub fn keep(&self, text: String, read: Read) {
-        let mut all = self.read.write().unwrap_or_else(PoisonError::into_inner);
-        let edge = &read.resolved.edge;
-        all.retain(|_, old| {
-            let old = &old.resolved.edge;
-            Arc::ptr_eq(old, edge) || old.scope.pipeline != edge.scope.pipeline
-        });
-        if all.len() >= MOST {
-            all.clear();
+    /// Remembers the answer to a question until some time.
+    pub fn keep(&self, uri: &Uri, headers: &HeaderMap, answered: Answered<'_>, until: Instant) {
+        let Some(words) = Words::new(uri, headers) else { return };
+        let mut fields = answered.fields.clone();
+        fields.insert(CACHE_STATUS, HIT);
+        let given = Given {
+            question: words.question.to_owned(),
+            accept: words.accept.to_owned(),
+            access: answered.access.clone(),
+            kept: Arc::downgrade(answered.kept),
+            freshness: answered.freshness,
+            complete_up_to: answered.complete_up_to,
+            fields,
+            until,
+        };
+        let hash = self.hash(words);
+        let mut all = self.given.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST && !all.contains_key(&hash) {
+            let now = Instant::now();
+            all.retain(|_, given| now < given.until);
+            // A thousand within a second: what is asked often is soon here again.
+            if all.len() >= MOST {
+                all.clear();
+            }
         }
-        all.insert(text, Arc::new(read));
+        all.insert(hash, Arc::new(given));
     }
 
-    fn find(&self, text: &str) -> Option<Arc<Read>> {
-        let all = self.read.read().unwrap_or_else(PoisonError::into_inner);
-        all.get(text).cloned()
+    fn find(&self, words: Words<'_>) -> Option<Arc<Given>> {
+        let all = self.given.read().unwrap_or_else(PoisonError::into_inner);
+        let given = all.get(&self.hash(words))?;
+        (given.question == words.question && given.accept == words.accept).then(|| given.clone())
     }
 }
 
@@ -83,31 +127,43 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name).map_or(Some(""), |value| value.to_str().ok())
 }
 
-/// The answer to a question that was read for the newest state and whose answer is kept. `None`: it goes the long way.
+/// The answer to a question that was answered a moment ago. `None`: it goes the long way, and nothing was counted.
 pub async fn answer(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
     if method != Method::GET {
         return None;
     }
-    let read = app.repeats.find(&app.repeats.text(uri, headers)?)?;
-    let edge = app.edge(&read.resolved.edge.scope.pipeline).await.ok()?;
-    if !Arc::ptr_eq(&edge, &read.resolved.edge) {
+    let begun = Instant::now();
+    let given = app.repeats.find(Words::new(uri, headers)?)?;
+    if begun >= given.until {
         return None;
     }
+    let kept = given.kept.upgrade()?;
     // What is worth to be compressed is compressed on the long way.
-    let kept = app.kept(&read.key).await?;
-    if kept.head.len() >= crate::http::WORTH_COMPRESSING && text(headers, &header::ACCEPT_ENCODING)?.contains("gzip") {
+    if kept.head.len() >= WORTH_COMPRESSING && text(headers, &header::ACCEPT_ENCODING)?.contains("gzip") {
         return None;
     }
-    let admitted = match admit(app, uri, headers).await {
+    let access = app.gate.authorize(authorization(headers)).await.ok()?;
+    // The key may see something else since.
+    if *access != *given.access {
+        return None;
+    }
+    let admitted = match count(app, access, uri, begun) {
         Ok(admitted) => admitted,
         Err(response) => return Some(response),
     };
-    if *admitted.access != *read.access {
-        return None;
-    }
     app.metrics.hits.fetch_add(1, Relaxed);
-    let response = respond_kept(app, headers, &read, &kept, true);
-    let mut response = response.unwrap_or_else(IntoResponse::into_response);
+    let mut response = Response::new(Body::empty());
+    response.headers_mut().clone_from(&given.fields);
+    if has(headers, &kept) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    } else {
+        let freshness = Freshness {
+            lag_seconds: lag_seconds(given.complete_up_to),
+            ..given.freshness.clone()
+        };
+        *response.body_mut() = kept.body(&freshness).into();
+    }
     admitted.leave(app, uri, &mut response);
     Some(response)
 }

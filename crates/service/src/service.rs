@@ -1,6 +1,8 @@
 //! The service as its owner sees it: options, a listener, an end.
 
 use crate::app::App;
+use crate::connections::serve;
+use crate::front::Front;
 use crate::gate::Gate;
 use crate::http::router;
 use crate::keys::{KeyFileError, Keys};
@@ -12,6 +14,7 @@ use crate::tokens::{TokenOptions, Tokens};
 use crate::unread::{Patiently, listen};
 use ::http::{HeaderValue, Method, header};
 use axum::Router;
+use axum::serve::{Listener, ListenerExt};
 use hitters_results::{Answers, Store};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,7 +22,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tower_http::cors::CorsLayer;
+
+/// How long requests that have begun may take when the service ends.
+const HURRY: Duration = Duration::from_secs(2);
 
 /// What the service is made of.
 #[derive(Debug)]
@@ -52,6 +59,8 @@ pub struct Options {
     pub stream: Duration,
     /// How long a client may take nothing of what it is sent, before its connection ends.
     pub unread: Duration,
+    /// How long a connection may be without a whole request, before it ends.
+    pub idle: Duration,
     /// What computes answers in this process: it knows the windows that are still open.
     pub engine: Option<Arc<dyn Engine>>,
     /// One line on standard error for each question.
@@ -118,6 +127,7 @@ impl Options {
             listeners_per_key: 100,
             stream: Duration::from_secs(3600),
             unread: Duration::from_secs(60),
+            idle: Duration::from_secs(75),
             engine: None,
             audit: false,
         }
@@ -127,7 +137,7 @@ impl Options {
 /// A service that listens.
 pub struct Service {
     listener: TcpListener,
-    router: Router,
+    inner: Inner,
     app: Arc<App>,
     tls: Option<rustls::ServerConfig>,
     address: SocketAddr,
@@ -163,10 +173,11 @@ impl Service {
         (app.stream, app.unread) = (options.stream, options.unread);
         app.listeners = Arc::new(Listeners::new(options.listeners, options.listeners_per_key));
         let app = Arc::new(app);
-        let mut router = router(app.clone());
-        if !options.cors.is_empty() {
-            router = router.layer(cors(&options.cors)?);
-        }
+        let front = Front {
+            app: app.clone(),
+            router: router(app.clone()),
+        };
+        let cors = (!options.cors.is_empty()).then(|| cors(&options.cors)).transpose()?;
         let taken = |error| ServiceError::Listen {
             address: options.listen,
             error,
@@ -175,7 +186,11 @@ impl Service {
         let address = listener.local_addr().map_err(taken)?;
         Ok(Self {
             listener,
-            router,
+            inner: Inner {
+                front,
+                cors,
+                idle: options.idle,
+            },
             app,
             tls,
             address,
@@ -209,39 +224,53 @@ impl Service {
     /// If the server ends by itself.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
         let app = self.app;
-        let most = app.unread;
-        let (end, mut ended) = tokio::sync::watch::channel(());
-        let watched = async move {
-            shutdown.await;
-            app.end();
-            drop(end);
-        };
-        let graceful = async {
-            let router = self.router;
+        let (most, ending) = (app.unread, app.ending());
+        let serving = async {
             match self.tls {
                 None => {
-                    let listener = axum::serve::ListenerExt::tap_io(self.listener, |stream| {
+                    let listener = self.listener.tap_io(|stream| {
                         // Answers are small: to wait for more to send would only delay them.
                         let _ = stream.set_nodelay(true);
                     });
-                    let listener = Patiently { listener, most };
-                    axum::serve(listener, router).with_graceful_shutdown(watched).await
+                    self.inner.serve(Patiently { listener, most }, ending).await;
                 }
                 Some(config) => {
                     let listener = TlsListener::new(self.listener, config)?;
-                    let listener = Patiently { listener, most };
-                    axum::serve(listener, router).with_graceful_shutdown(watched).await
+                    self.inner.serve(Patiently { listener, most }, ending).await;
                 }
             }
+            Ok(())
         };
         // Who does not read what it asked for is not waited for.
         let hurry = async {
-            let _ = ended.changed().await;
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            shutdown.await;
+            app.end();
+            tokio::time::sleep(HURRY).await;
         };
         tokio::select! {
-            done = graceful => done.map_err(ServiceError::Ended),
+            done = serving => done.map_err(ServiceError::Ended),
             () = hurry => Ok(()),
+        }
+    }
+}
+
+/// What connections lead to.
+struct Inner {
+    front: Front,
+    cors: Option<CorsLayer>,
+    idle: Duration,
+}
+
+impl Inner {
+    async fn serve<L: Listener>(self, listener: L, ending: watch::Receiver<bool>) {
+        let Self { front, cors, idle } = self;
+        match cors {
+            None => serve(listener, front, idle, ending).await,
+            // Before the front: pages of other origins are told what they may with each answer.
+            Some(cors) => {
+                let router = Router::new().fallback_service(front).layer(cors);
+                serve(listener, router, idle, ending).await;
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ mod support;
 use hitters_service::{Access, KeyFile, KeyFileError, Options, Service, ServiceError};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Running, embedded};
 
 #[test]
@@ -253,5 +253,45 @@ fn limits_on_k_on_ranges_and_on_what_is_sent_hold() {
     let mut answer = [0; 12];
     if stream.read_exact(&mut answer).is_ok() {
         assert_eq!(&answer, b"HTTP/1.1 431");
+    }
+}
+
+#[test]
+fn connections_that_ask_nothing_end_and_those_that_listen_stay() {
+    let idle = Duration::from_millis(500);
+    let service = Running::start(vec![embedded()], |options| options.idle = idle);
+    let connect = |said: &[u8]| {
+        let mut stream = TcpStream::connect(service.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(said).unwrap();
+        stream
+    };
+    let mut listens = connect(b"GET /v1/pipelines/shop/live HTTP/1.1\r\nHost: x\r\n\r\n");
+    let begun = Instant::now();
+    // One says nothing, one only begins to, one is silent after an answer.
+    for (said, answered) in [
+        (&b""[..], ""),
+        (b"GET /v1/health HTTP/1.1\r\nHo", ""),
+        (b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"),
+    ] {
+        let mut all = String::new();
+        connect(said).read_to_string(&mut all).unwrap();
+        assert!(
+            all.starts_with(answered) && all.is_empty() == answered.is_empty(),
+            "{all}"
+        );
+    }
+    assert!(begun.elapsed() >= 3 * idle && begun.elapsed() < Duration::from_secs(9));
+    let mut some = [0; 1000];
+    assert_ne!(listens.read(&mut some).unwrap(), 0);
+    listens.set_read_timeout(Some(2 * idle)).unwrap();
+    loop {
+        match listens.read(&mut some) {
+            Ok(length) => assert_ne!(length, 0, "the stream has ended"),
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                break;
+            }
+        }
     }
 }

@@ -67,6 +67,13 @@ fn the_origins_that_are_named_may_ask_with_a_key() {
             .unwrap()
             .contains("etag")
     );
+    // An answer that was just given, too.
+    let (code, headers, _) = service.get(TOP, &[("Origin", DASH), ("Authorization", &bearer)]);
+    assert_eq!(
+        (code, headers["access-control-allow-origin"].to_str().unwrap()),
+        (200, DASH)
+    );
+    assert_eq!(headers["cache-status"], "hitters; hit");
     // A refusal can be read by the page, too.
     let (code, headers, _) = service.get(TOP, &[("Origin", DASH)]);
     assert_eq!(
