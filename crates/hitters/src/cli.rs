@@ -122,10 +122,12 @@ pub struct Serve {
     /// NAME of pipelines/NAME.toml, or a pipeline file (.toml), whose [serve] says what flags do not say.
     #[arg(value_name = "PIPELINE")]
     pub pipeline: Option<String>,
-    /// Recent answers: redis://host:port or rediss://host:port; ${env:NAME} in it is a variable of the environment.
+    /// Recent answers: redis://host:port, or rediss://host:port?ca=FILE&cert=FILE&key=FILE for TLS; ${env:NAME} in it is a variable of
+    /// the environment.
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
-    /// History that `hitters archive` wrote: cassandra://user:password@host:port,host:port/keyspace?dc=NAME; ${env:NAME} as above.
+    /// History that `hitters archive` wrote: cassandra://user:password@host:port,host:port/keyspace?dc=NAME, with
+    /// &tls=true&ca=FILE&cert=FILE&key=FILE for TLS; ${env:NAME} as above.
     #[arg(long, value_name = "URL")]
     pub cassandra: Option<String>,
     /// Answers in a file that `hitters run --answers` wrote; no run may have it open.

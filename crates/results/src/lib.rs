@@ -17,6 +17,7 @@ mod answer;
 mod ask;
 #[cfg(feature = "cassandra")]
 pub mod cassandra;
+mod certificates;
 pub mod cover;
 mod embedded;
 pub mod group;
@@ -31,9 +32,10 @@ pub use answer::{Answer, Bounds, Item, Unreadable, count};
 pub use ask::{Answers, AskError, Asked, Edge, Merged, Newest, Source};
 #[cfg(feature = "cassandra")]
 pub use cassandra::CassandraStore;
+pub use certificates::Certificates;
 pub use embedded::EmbeddedStore;
 pub use group::Filter;
-pub use redis::{RedisStore, RedisWriter};
+pub use redis::{RedisAddress, RedisStore, RedisWriter};
 pub use retention::retention;
 pub use roll_up::RollUp;
 pub use row::{Pane, Row};

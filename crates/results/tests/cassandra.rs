@@ -443,3 +443,53 @@ async fn a_login_is_needed_where_one_is_asked_for_and_missing_tables_say_what_to
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_is_spoken_and_certificates_are_checked_on_both_sides() {
+    let node = node();
+    let plain = open(&node, "encrypted").await;
+    let file = |name: &str| node.file(name).display().to_string();
+    let ca = format!("ca={}", file("authority.crt"));
+    let own = format!("cert={}&key={}", file("client.crt"), file("client.key"));
+    let ask = async |host: &str, options: &str| {
+        let url = format!("cassandra://{LOGIN}{host}:{}/encrypted?{options}", node.port());
+        let store = CassandraStore::new(Address::parse(&url).unwrap());
+        let active = store.active("p").await;
+        active.map(|active| (active, store))
+    };
+    // The node's certificate names localhost, and not the address by which the driver finds the node.
+    let by_name = ask("localhost", &format!("tls=true&{ca}&{own}")).await.unwrap();
+    let by_authority = ask("127.0.0.1", &format!("tls=ca&{ca}&{own}")).await.unwrap();
+    assert_eq!((by_name.0, by_authority.0), (None, None));
+    let clients = session(&node, "encrypted").await;
+    let clients = clients
+        .query_unpaged("SELECT ssl_enabled FROM system_views.clients", &())
+        .await
+        .unwrap();
+    let clients = clients.into_rows_result().unwrap();
+    let encrypted = clients.rows::<(bool,)>().unwrap().filter(|row| row.as_ref().unwrap().0);
+    assert!(encrypted.count() >= 2, "two stores hold encrypted connections");
+    drop((by_name, by_authority));
+
+    let other = tempfile::tempdir().unwrap();
+    hitters_tests::services::certificate(other.path());
+    let other = format!("ca={}", other.path().join("tls.crt").display());
+    for (host, options, says) in [
+        (
+            "127.0.0.1",
+            format!("{ca}&{own}"),
+            &["IP address mismatch", "tls=ca"][..],
+        ),
+        ("localhost", format!("tls=true&{own}"), &["local issuer", "ca=FILE"]),
+        ("localhost", format!("tls=ca&{other}&{own}"), &["ca=FILE"]),
+        ("localhost", ca.clone(), &["cert=FILE&key=FILE"]),
+    ] {
+        let error = ask(host, &options).await.map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::Away { .. }), "{options}: {error:?}");
+        let error = error.to_string();
+        assert!(says.iter().all(|says| error.contains(says)), "{options}: {error}");
+        assert!(!error.contains("cassandra:cassandra"), "{error}");
+    }
+    // It went on being asked without.
+    assert_eq!(plain.active("p").await.unwrap(), None);
+}

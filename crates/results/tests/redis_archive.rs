@@ -174,3 +174,36 @@ async fn rows_without_sketches_are_answered_as_they_are() {
     let error = writer.put(&[odd], None).await.unwrap_err().to_string();
     assert!(error.contains("keys there count whole seconds"), "{error}");
 }
+
+#[tokio::test]
+async fn tls_is_spoken_and_certificates_are_checked_on_both_sides() {
+    let redis = Redis::with_tls_of_both();
+    let file = |name: &str| redis.file(name).display().to_string();
+    let ca = format!("ca={}", file("tls.crt"));
+    let own = format!("cert={}&key={}", file("client.crt"), file("client.key"));
+    let url = |options: &str| format!("{}/0?{options}", redis.url());
+    let both = url(&format!("{ca}&{own}"));
+    let writer = RedisWriter::new(&both, KEPT, false).unwrap();
+    writer.resume("log").await.unwrap();
+    writer.put(&[row(1, "*", 0, 1, 5)], None).await.unwrap();
+    settle(&writer).await;
+    let store = RedisStore::new(&both).unwrap();
+    let scope = Scope {
+        pipeline: "p".into(),
+        version: 1,
+    };
+    assert_eq!(store.newest(&scope).await.unwrap().len(), 1);
+
+    let other = tempfile::tempdir().unwrap();
+    hitters_tests::services::certificate(other.path());
+    let other = format!("ca={}", other.path().join("tls.crt").display());
+    for (options, says) in [
+        (own.clone(), "ca=FILE"),
+        (format!("{other}&{own}"), "ca=FILE"),
+        (ca.clone(), "cert=FILE&key=FILE"),
+    ] {
+        let error = RedisStore::new(&url(&options)).unwrap().active("p").await.unwrap_err();
+        assert!(matches!(error, StoreError::Away { .. }), "{options}: {error:?}");
+        assert!(error.to_string().contains(says), "{options}: {error}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Apache Cassandra 5.0.8: one node with small memory, without JMX.
 
-use super::{Process, Slot, cached, free_port};
+use super::{Process, Slot, cached, client_certificate, free_port, node_certificate};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -51,18 +51,29 @@ impl Cassandra {
         Self::with("", true)
     }
 
-    /// Starts a node that wants a login: the user is `cassandra`, and so is the password.
+    /// Starts a node that wants a login: the user is `cassandra`, and so is the password. It also speaks TLS, with clients that have a
+    /// certificate of its authority ([`Cassandra::file`] `authority.crt`), as `client.crt` with `client.key`; its own names `localhost` alone.
     pub fn with_login() -> Self {
-        Self::with(
-            "authenticator: PasswordAuthenticator\nauthorizer: CassandraAuthorizer\nrole_manager: CassandraRoleManager\n",
-            false,
-        )
+        let folder = tempfile::tempdir().expect("a folder for Cassandra");
+        client_certificate(folder.path());
+        node_certificate(folder.path(), "DNS:localhost");
+        let files = folder.path().display();
+        let settings = format!(
+            "authenticator: PasswordAuthenticator\nauthorizer: CassandraAuthorizer\nrole_manager: CassandraRoleManager\n\
+             client_encryption_options:\n  enabled: true\n  optional: true\n  require_client_auth: true\n  \
+             keystore: {files}/node.pem\n  truststore: {files}/authority.crt\n  \
+             ssl_context_factory:\n    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory\n"
+        );
+        Self::in_folder(folder, &settings, false)
     }
 
     /// Starts a node with further lines of cassandra.yaml. One that is not `lasting` makes tables faster, since it does not write to its
     /// disk that they are there: it must not be started again.
     fn with(settings: &str, lasting: bool) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for Cassandra");
+        Self::in_folder(tempfile::tempdir().expect("a folder for Cassandra"), settings, lasting)
+    }
+
+    fn in_folder(folder: TempDir, settings: &str, lasting: bool) -> Self {
         let (port, storage) = (free_port(), free_port());
         let data = folder.path().display();
         let yaml = format!(
@@ -121,6 +132,11 @@ impl Cassandra {
     /// Where a table's files are.
     pub fn data(&self, keyspace: &str) -> PathBuf {
         self.folder.path().join("data").join(keyspace)
+    }
+
+    /// A file of a node with TLS.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Kills the node; what it has synced (every second) stays.

@@ -77,6 +77,21 @@ pub(crate) fn client_certificate(folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
+/// Makes `node.pem` in that folder: a certificate of the same authority for a server with this name (`DNS:...`, `IP:...`), and its key.
+pub(crate) fn node_certificate(folder: &Path, name: &str) {
+    let script = format!(
+        "set -e
+        openssl req -newkey rsa:2048 -nodes -subj /CN=hitters-tests-node -keyout node.key -out node.csr
+        printf 'subjectAltName={name}\n' > node.ext
+        openssl x509 -req -in node.csr -CA authority.crt -CAkey authority.key -CAcreateserial -days 2 -extfile node.ext -out node.crt
+        cat node.key node.crt > node.pem"
+    );
+    let mut shell = Command::new("sh");
+    let made = shell.current_dir(folder).args(["-c", &script]).output();
+    let made = made.expect("a shell");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 /// A folder that scripts/services.sh leaves, with this file in it: `variable` names it, or it has this name in the cache.
 fn cached(variable: &str, name: &str, file: &str) -> PathBuf {
     let cache = || {

@@ -1,6 +1,6 @@
 //! A Redis server that keeps nothing on disk, unless it is asked to.
 
-use super::{Process, Slot, certificate, free_port};
+use super::{Process, Slot, certificate, client_certificate, free_port};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -41,10 +41,27 @@ impl Redis {
         )
     }
 
+    /// The same, for clients with a certificate that the authority of [`Redis::file`] `authority.crt` has signed, as that in `client.crt`
+    /// with the key `client.key`: what Redis asks for unless it is told otherwise.
+    pub fn with_tls_of_both() -> Self {
+        Self::launch(
+            &[
+                "--tls-cert-file",
+                "tls.crt",
+                "--tls-key-file",
+                "tls.key",
+                "--tls-ca-cert-file",
+                "authority.crt",
+            ],
+            true,
+        )
+    }
+
     fn launch(arguments: &[&str], tls: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Redis");
         if tls {
             certificate(folder.path());
+            client_certificate(folder.path());
         }
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
         let redis = Self {
@@ -65,7 +82,12 @@ impl Redis {
 
     /// The certificate of a server with TLS.
     pub fn certificate(&self) -> PathBuf {
-        self.folder.path().join("tls.crt")
+        self.file("tls.crt")
+    }
+
+    /// A file of a server with TLS.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// The port.

@@ -2,10 +2,9 @@
 
 use super::Servers;
 use crate::run::Reporter;
+use hitters_results::RedisAddress;
 use redis::cluster::{ClusterClient, ClusterConnection, ClusterPipeline};
-use redis::{
-    Client, Cmd, Connection, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
-};
+use redis::{Client, Cmd, Connection, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, RedisError};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,7 +26,8 @@ impl Servers {
 
     fn infos(&self) -> Result<Vec<ConnectionInfo>, RedisError> {
         let info = |address: &String| {
-            let mut info = address.as_str().into_connection_info()?;
+            let read = RedisAddress::parse(address).and_then(RedisAddress::connection);
+            let mut info = read.map_err(|wrong| (ErrorKind::InvalidClientConfig, "the address is wrong", wrong))?;
             let mut settings = info.redis_settings().clone();
             if let Some(username) = &self.username {
                 settings = settings.set_username(username);
@@ -126,7 +126,7 @@ impl RedisConnection {
                 Err(error) if hopeless(&error) => return Err(connection.explain(&error)),
                 Err(error) if left.is_zero() => {
                     return Err(format!(
-                        "Redis at {} did not answer within {:.0} s: {error}; check the address, that the server runs, and whether it wants TLS (rediss://)",
+                        "Redis at {} did not answer within {:.0} s: {error}; check the address, that the server runs, whether it wants TLS (rediss://), and which certificates (rediss://...?ca=FILE&cert=FILE&key=FILE)",
                         connection.shown,
                         timeout.as_secs_f64()
                     ));

@@ -23,7 +23,7 @@ use hitters_planner::connector::{Connector, Direction, Options, TableSpec};
 use hitters_planner::error::Error;
 use hitters_planner::sql_type;
 use hitters_planner::table::Column;
-use redis::IntoConnectionInfo;
+use hitters_results::RedisAddress;
 use std::any::Any;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -139,13 +139,17 @@ fn servers(options: &mut Options) -> Result<Servers, Error> {
         }
     };
     for address in &addresses {
-        if let Err(wrong) = address.as_str().into_connection_info() {
-            return Err(Error::new(format!(
-                "'{}' is no address of a Redis server: {wrong}",
-                connection::masked(address)
-            ))
-            .at(span)
-            .hint("write redis://host:6379 or rediss://host:6379 (TLS)"));
+        let read = RedisAddress::parse(address).map_err(|wrong| {
+            let shown = connection::masked(address);
+            Error::new(format!("'{shown}' is no address of a Redis server: {wrong}"))
+                .at(span)
+                .hint("write redis://host:6379 or rediss://host:6379 (TLS)")
+        })?;
+        // The client of clusters takes the system's alone.
+        if cluster && read.has_certificates() {
+            return Err(Error::new("certificates cannot be named in the addresses of a cluster")
+                .at(span)
+                .hint("name the file of authorities in the environment: SSL_CERT_FILE=ca.pem"));
         }
     }
     Ok(Servers {

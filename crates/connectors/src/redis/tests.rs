@@ -400,3 +400,18 @@ fn tls_is_spoken_and_the_certificate_checked() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+#[test]
+fn an_address_names_the_certificates_of_both_sides() {
+    let redis = Redis::with_tls_of_both();
+    let file = |name: &str| redis.file(name).display().to_string();
+    let own = format!("cert={}&key={}", file("client.crt"), file("client.key"));
+    let url = format!("{}?ca={}&{own}", redis.url(), file("tls.crt"));
+    let options = [("target", "string"), ("target.key_column", "k")];
+    let mut sink = open_at(&url, bounded().0, &options).unwrap();
+    sink.write(&rows(&[("a", 1)])).unwrap();
+    sink.flush().unwrap();
+    let error = open_at(&format!("{}?ca=/no/such.pem", redis.url()), bounded().0, &options);
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("/no/such.pem"), "{error}");
+}

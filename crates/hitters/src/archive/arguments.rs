@@ -23,8 +23,9 @@ pub struct Archive {
     #[arg(long = "client-config", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub client_configs: Vec<(String, String)>,
     /// Where to: history to cassandra://user:password@host:port,host:port/keyspace?dc=NAME&consistency=local_quorum, or recent windows
-    /// to redis://user:password@host:port/database or rediss://...; ${env:NAME} in it is a variable of the environment. Run the
-    /// command once for each.
+    /// to redis://user:password@host:port/database; ${env:NAME} in it is a variable of the environment. For TLS add
+    /// &tls=true&ca=FILE&cert=FILE&key=FILE, and for Redis write rediss://...?ca=FILE&cert=FILE&key=FILE. Run the command once for
+    /// each.
     #[arg(long, value_name = "URL", default_value = "cassandra://127.0.0.1:9042/hitters")]
     pub to: String,
     /// Redis: how long windows are kept after their end. Those that ended before are left out. [default: 1d]

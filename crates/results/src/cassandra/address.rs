@@ -1,5 +1,7 @@
-//! Where a Cassandra is: `cassandra://user:password@host:port,host:port/keyspace?dc=dc1&consistency=local_quorum`.
+//! Where a Cassandra is: `cassandra://user:password@host:port,host:port/keyspace?dc=dc1&consistency=local_quorum&tls=true&ca=ca.pem`.
 
+use super::tls::{Check, Refused, Tls};
+use crate::certificates::{Certificates, decoded};
 use scylla::statement::Consistency;
 use std::fmt;
 
@@ -21,6 +23,8 @@ pub struct Address {
     pub data_centre: Option<String>,
     /// How many copies have to agree.
     pub consistency: Consistency,
+    /// How the way there is encrypted, if it is.
+    pub tls: Option<Tls>,
 }
 
 impl fmt::Debug for Address {
@@ -37,13 +41,16 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Reads a URL. Percent-encoding is undone in user and password.
+    /// Reads a URL. Percent-encoding is undone in user, password and the names of files.
+    ///
+    /// `tls=true` asks for a certificate of the node that a trusted authority signed for its IP address, or for a host that stands in the
+    /// URL; `tls=ca` for one that it signed at all. `ca`, `cert` and `key` are files in PEM ([`Certificates`]), and mean `tls=true`
+    /// where nothing else is said.
     ///
     /// # Errors
     /// What is wrong with it, without the password.
     pub fn parse(url: &str) -> Result<Self, String> {
-        const FORM: &str =
-            "write cassandra://user:password@host:port,host:port/keyspace?dc=NAME&consistency=local_quorum";
+        const FORM: &str = "write cassandra://user:password@host:port,host:port/keyspace?dc=NAME&consistency=local_quorum&tls=true&ca=FILE&cert=FILE&key=FILE";
         let rest = url
             .strip_prefix("cassandra://")
             .ok_or_else(|| format!("this is no address of a Cassandra; {FORM}"))?;
@@ -71,17 +78,26 @@ impl Address {
             login: login.map(pair).transpose()?,
             data_centre: None,
             consistency: Consistency::LocalQuorum,
+            tls: None,
         };
+        let (mut check, mut certificates) = (None, Certificates::default());
         for option in query.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some(("dc", name)) if !name.is_empty() => address.data_centre = Some(name.to_owned()),
                 Some(("consistency", name)) => address.consistency = consistency(name)?,
+                Some(("tls", how)) => check = Some(checked(how)?),
+                Some((name, value)) if certificates.take(name, value)? => {}
                 _ => {
                     return Err(format!(
                         "there is no option '{option}' in an address of a Cassandra; {FORM}"
                     ));
                 }
             }
+        }
+        address.tls = tls(check, certificates)?;
+        if let Some(tls) = &address.tls {
+            // They are read again for each session; what is wrong with them is said now.
+            tls.connector(&address.nodes, &Refused::default())?;
         }
         Ok(address)
     }
@@ -109,28 +125,6 @@ fn pair(login: &str) -> Result<(String, String), String> {
     Ok((decoded(user)?, decoded(password)?))
 }
 
-fn decoded(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = || {
-            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            u8::from_str_radix(digits, 16).ok()
-        };
-        match (first, escaped()) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| "user or password are no text".into())
-}
-
 fn consistency(name: &str) -> Result<Consistency, String> {
     match name {
         "one" => Ok(Consistency::One),
@@ -142,6 +136,28 @@ fn consistency(name: &str) -> Result<Consistency, String> {
             "there is no consistency '{name}': one, local_one, quorum, local_quorum, all"
         )),
     }
+}
+
+fn checked(how: &str) -> Result<Option<Check>, String> {
+    match how {
+        "true" => Ok(Some(Check::Name)),
+        "ca" => Ok(Some(Check::Authority)),
+        "false" => Ok(None),
+        _ => Err(format!(
+            "there is no tls={how}: true, ca (the authority of certificates alone is checked), false"
+        )),
+    }
+}
+
+fn tls(check: Option<Option<Check>>, certificates: Certificates) -> Result<Option<Tls>, String> {
+    let check = match check {
+        Some(None) if !certificates.are_none() => {
+            return Err("ca, cert and key are for TLS, and it says tls=false".into());
+        }
+        Some(check) => check,
+        None => (!certificates.are_none()).then_some(Check::Name),
+    };
+    Ok(check.map(|check| Tls { check, certificates }))
 }
 
 #[cfg(test)]
@@ -156,7 +172,10 @@ mod tests {
         assert_eq!(address.data_centre.as_deref(), Some("dc1"));
         assert_eq!(address.consistency, Consistency::One);
         assert_eq!(format!("{address:?}"), "a:1,b:9042/history");
-        let plain = Address::parse("cassandra://[::1]:9043").unwrap();
+        assert_eq!(address.tls, None);
+        let encrypted = Address::parse("cassandra://a?tls=ca").unwrap().tls.unwrap();
+        assert_eq!(encrypted.check, Check::Authority);
+        let plain = Address::parse("cassandra://[::1]:9043?tls=false").unwrap();
         assert_eq!(
             (plain.nodes, plain.keyspace),
             (vec!["[::1]:9043".to_owned()], "hitters".to_owned())
@@ -173,6 +192,10 @@ mod tests {
             "cassandra://me:hush@a/k?tls=yes",
             "cassandra://me@a/k",
             "cassandra://me:hush@a/k?consistency=some",
+            "cassandra://me:hush@a/k?ca=/no/such.pem",
+            "cassandra://me:hush@a/k?ca=/dev/null",
+            "cassandra://me:hush@a/k?tls=true&cert=/dev/null",
+            "cassandra://me:hush@a/k?tls=false&ca=/dev/null",
         ] {
             let error = Address::parse(wrong).unwrap_err();
             assert!(!error.contains("hush"), "{error}");

@@ -2,6 +2,7 @@
 
 use super::address::Address;
 use super::layout::TABLES;
+use super::tls::Refused;
 use crate::store::StoreError;
 use futures_util::future::try_join_all;
 use scylla::client::execution_profile::ExecutionProfile;
@@ -83,14 +84,27 @@ pub(super) async fn session(address: &Address) -> Result<Session, StoreError> {
     if let Some(name) = &address.data_centre {
         builder = builder.prefer_datacenter(name.clone());
     }
-    builder.build().await.map_err(|error| unreachable(address, &error))
+    let refused = Refused::default();
+    if let Some(tls) = &address.tls {
+        let connector = tls.connector(&address.nodes, &refused);
+        let connector = connector.map_err(|reason| away(address, &reason))?;
+        builder = builder.tls_context(Some(connector));
+    }
+    let built = builder.build().await;
+    built.map_err(|error| unreachable(address, &error, &refused))
 }
 
-fn unreachable(address: &Address, error: &NewSessionError) -> StoreError {
-    away(
-        address,
-        &format!("{error}; check host and port, that it runs, and user and password"),
-    )
+fn unreachable(address: &Address, error: &NewSessionError, refused: &Refused) -> StoreError {
+    let way = match (refused.reason(), &address.tls) {
+        (Some(reason), _) => reason,
+        (None, Some(_)) => {
+            "check host and port, that it runs and speaks TLS there, user and password, and whether it asks for a certificate (cert=FILE&key=FILE)".into()
+        }
+        (None, None) => {
+            "check host and port, that it runs, user and password, and whether it wants TLS (tls=true)".into()
+        }
+    };
+    away(address, &format!("{error}; {way}"))
 }
 
 /// It does not answer, or not so.

@@ -4,16 +4,18 @@
 //! the pieces of the table `known`; rows and pieces expire, and a piece counts only while all of its rows are there. The newest
 //! windows may run ahead of what is known while they are being written: then the last known window stands in for them.
 //!
-//! [`CassandraStore`] reads; [`Writer`] is what `hitters archive` writes with. There is no TLS: the client is built without.
+//! [`CassandraStore`] reads; [`Writer`] is what `hitters archive` writes with.
 
 mod address;
 mod connection;
 mod layout;
 mod pieces;
 mod schema;
+mod tls;
 mod writer;
 
 pub use address::Address;
+pub use tls::{Check, Tls};
 pub use writer::Writer;
 
 use crate::answer::Answer;

@@ -1,6 +1,7 @@
 //! A connection that is made when it is needed, and again after it broke.
 
 use super::NAME;
+use super::address::RedisAddress;
 use crate::store::StoreError;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult};
@@ -17,9 +18,13 @@ pub(super) struct Link {
 
 impl Link {
     /// To a server at `redis://` or `rediss://`.
-    pub(super) fn new(url: &str) -> RedisResult<Self> {
+    pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+        let wrong = |reason| StoreError::Away { store: NAME, reason };
         Ok(Self {
-            client: Client::open(url)?,
+            client: RedisAddress::parse(url)
+                .and_then(RedisAddress::connection)
+                .and_then(|info| Client::open(info).map_err(|error| error.to_string()))
+                .map_err(wrong)?,
             connection: OnceCell::new(),
         })
     }
@@ -51,8 +56,12 @@ impl Link {
 }
 
 pub(super) fn away(error: &RedisError) -> StoreError {
-    StoreError::Away {
-        store: NAME,
-        reason: error.to_string(),
+    let mut reason = error.to_string();
+    // Of TLS the client passes on what OpenSSL says, as text.
+    if reason.contains("certificate verify failed") {
+        reason += "; name the authority that signed the server's certificate by ?ca=FILE";
+    } else if reason.contains("alert certificate required") || reason.contains("alert handshake failure") {
+        reason += "; the server asks for a certificate: ?cert=FILE&key=FILE";
     }
+    StoreError::Away { store: NAME, reason }
 }

@@ -18,11 +18,13 @@
 //! hh:<pipeline>:v<N>:archive                                hash: how long windows are kept, <width s>:<set> -> what is known
 //! ```
 
+mod address;
 mod archived;
 mod link;
 mod scripts;
 mod writer;
 
+pub use address::RedisAddress;
 pub use writer::RedisWriter;
 
 use crate::row::{Pane, Row};
@@ -66,13 +68,13 @@ impl std::fmt::Debug for RedisStore {
 }
 
 impl RedisStore {
-    /// A store at `redis://` or `rediss://`. It connects when it is asked, and again after it was away.
+    /// A store at [an address of Redis](RedisAddress). It connects when it is asked, and again after it was away.
     ///
     /// # Errors
     /// If the URL is none.
     pub fn new(url: &str) -> Result<Self, StoreError> {
         Ok(Self {
-            link: Link::new(url).map_err(|error| away(&error))?,
+            link: Link::new(url)?,
             found: Mutex::default(),
             scanning: tokio::sync::Mutex::default(),
         })

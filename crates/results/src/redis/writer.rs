@@ -12,7 +12,7 @@
 use super::archived::{self, Archived, Range, Said, joined};
 use super::link::Link;
 use super::scripts::Scripts;
-use super::{NAME, away, base};
+use super::{NAME, base};
 use crate::row::Row;
 use crate::store::{Archive, History, Scope, StoreError};
 use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError};
@@ -73,13 +73,13 @@ impl std::fmt::Debug for RedisWriter {
 }
 
 impl RedisWriter {
-    /// Writes to `redis://` or `rediss://`. `anew`: records between what was archived before and what comes now are lost, so that what
+    /// Writes to [an address of Redis](super::RedisAddress). `anew`: records between what was archived before and what comes now are lost, so that what
     /// was known before is not known any more.
     ///
     /// # Errors
     /// If the URL is none.
     pub fn new(url: &str, kept: Duration, anew: bool) -> Result<Self, StoreError> {
-        let link = Link::new(url).map_err(|error| away(&error))?;
+        let link = Link::new(url)?;
         Ok(Self {
             link,
             kept: i64::try_from(kept.as_millis()).unwrap_or(LONGEST).min(LONGEST),
