@@ -21,8 +21,10 @@ CREATE TABLE events (
     t TIMESTAMP NOT NULL GENERATED ALWAYS AS (CAST(to_timestamp_millis(ts) AS TIMESTAMP)),
     -- The watermark must not be NULL on Arroyo, hence coalesce.
     WATERMARK FOR t AS (
-        coalesce(CAST(to_timestamp_millis(ts) AS TIMESTAMP), TIMESTAMP '1970-01-01 00:00:00')
-            - INTERVAL '${delay:2 seconds}'
+        coalesce(
+            CAST(to_timestamp_millis(ts) AS TIMESTAMP) - INTERVAL '${delay:2 seconds}',
+            TIMESTAMP '1970-01-01 00:00:00'
+        )
     )
 ) WITH (
     connector = 'kafka',

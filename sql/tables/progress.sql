@@ -23,6 +23,6 @@ FROM (
         max(off) AS newest,
         max(json_get_int(value, 'ts')) AS event_time
     FROM messages
-    WHERE json_get_int(value, 'ts') IS NOT NULL
+    WHERE t > TIMESTAMP '1970-01-01 00:00:00'
     GROUP BY 1, 2
 );

@@ -2,6 +2,9 @@
 //!
 //! A row is late by the watermark of its own partition as it stood before the row, so lateness depends on the log alone,
 //! not on where batches are cut or how partitions are read.
+//!
+//! A row at the epoch itself has no time: tables give the epoch to messages without one. What it says of the time of others is no
+//! later than that, whatever its watermark is for Arroyo, which takes the least of a batch where we take the greatest.
 
 use crate::Error;
 use crate::batch::{Batch, record_batch};
@@ -17,6 +20,8 @@ use std::sync::Arc;
 
 /// Without a watermark expression a partition may be this much out of order, in nanoseconds (as on Arroyo).
 const DEFAULT_DELAY: i64 = 1_000_000_000;
+/// 1970-01-01 00:00:00: the time of rows that have none.
+const EPOCH: i64 = 0;
 
 /// Gives rows their event time.
 pub struct EventTime {
@@ -112,7 +117,7 @@ impl EventTime {
             None => times.clone(),
         };
         let watermarks = match &self.watermark {
-            Some(expr) => nanoseconds(&evaluate(expr, &all)?)?,
+            Some(expr) => without_time(nanoseconds(&evaluate(expr, &all)?)?, &times),
             None => times.unary(|time: i64| time.saturating_sub(DEFAULT_DELAY)),
         };
         Ok(Evaluated {
@@ -153,6 +158,20 @@ fn nanoseconds(column: &ArrayRef) -> Result<Int64Array, Error> {
     Ok(Int64Array::from(cast(&timestamps, &DataType::Int64)?.to_data()))
 }
 
+/// The watermarks, those of rows at the epoch no later than the epoch.
+fn without_time(watermarks: Int64Array, times: &Int64Array) -> Int64Array {
+    if !times.values().contains(&EPOCH) {
+        return watermarks;
+    }
+    let pairs = watermarks.iter().zip(times);
+    pairs
+        .map(|(watermark, time)| match time {
+            Some(EPOCH) => watermark.map(|watermark| watermark.min(EPOCH)),
+            _ => watermark,
+        })
+        .collect()
+}
+
 /// The greatest value before each position, starting from `start`, and the greatest of all. NULLs do not count.
 fn running_maximum(values: &Int64Array, start: i64) -> (Vec<i64>, i64) {
     let mut maximum = start;
@@ -180,5 +199,15 @@ mod tests {
         let (before, after) = running_maximum(&Int64Array::from(vec![Some(3), Some(9), None, Some(5)]), 1);
         assert_eq!(before, vec![1, 3, 9, 9]);
         assert_eq!(after, 9);
+    }
+
+    #[test]
+    fn a_row_without_a_time_moves_no_watermark_forward() {
+        let watermarks = || Int64Array::from(vec![Some(50), Some(60), None, Some(-7), Some(80)]);
+        let times = Int64Array::from(vec![52, EPOCH, EPOCH, EPOCH, 82]);
+        let expected = Int64Array::from(vec![Some(50), Some(EPOCH), None, Some(-7), Some(80)]);
+        assert_eq!(without_time(watermarks(), &times), expected);
+        let times = Int64Array::from(vec![52, 1, -1, 62, 82]);
+        assert_eq!(without_time(watermarks(), &times), watermarks());
     }
 }

@@ -24,8 +24,8 @@ use std::sync::Arc;
 const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);
 
 const MILLISECONDS: &str = "for epoch milliseconds in a column ts: declare ts BIGINT NOT NULL, t TIMESTAMP NOT NULL GENERATED ALWAYS AS \
-     (CAST(to_timestamp_millis(ts) AS TIMESTAMP)), WATERMARK FOR t AS (coalesce(CAST(to_timestamp_millis(ts) AS TIMESTAMP), \
-     TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '1 second')";
+     (CAST(to_timestamp_millis(ts) AS TIMESTAMP)), WATERMARK FOR t AS (coalesce(CAST(to_timestamp_millis(ts) AS TIMESTAMP) - \
+     INTERVAL '1 second', TIMESTAMP '1970-01-01 00:00:00'))";
 
 /// A sink without columns. Its connector is asked when the first `INSERT` gives it columns.
 pub(crate) struct Unshaped {
@@ -448,7 +448,7 @@ fn watermark_expr(
     }
     if field.is_nullable() {
         return Err(Error::new("the watermark must be NOT NULL").hint(
-            "declare the column NOT NULL, or wrap it: coalesce(..., TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '1 second'",
+            "declare the column NOT NULL, or wrap it: coalesce(... - INTERVAL '1 second', TIMESTAMP '1970-01-01 00:00:00')",
         ));
     }
     let beyond = generated

@@ -171,7 +171,7 @@ impl<'p> Columns<'p> {
 }
 
 /// Functions that are NULL for some values that are not: what was not found.
-fn makes_null(name: &str) -> bool {
+pub(crate) fn makes_null(name: &str) -> bool {
     const NAMES: [&str; 6] = [
         "nullif",
         "get_first_json_object",

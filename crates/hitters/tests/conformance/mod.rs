@@ -5,6 +5,7 @@ pub mod compare;
 pub mod figures;
 pub mod rows;
 
+use crate::support::no_events::{NO_EVENTS, send};
 use crate::support::{command, ended, root};
 use hitters_connectors::RunOptions;
 use hitters_connectors::generate::{Generate, Profile, to_topic};
@@ -107,7 +108,7 @@ impl World {
         }
     }
 
-    /// The number of events in the topic.
+    /// The number of messages in the topic.
     pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
     }
@@ -137,9 +138,11 @@ impl World {
         ended(command).well();
     }
 
-    /// Sends events.
+    /// Sends events, behind some messages to each partition that are none: they must change nothing.
     pub fn send(&self, options: &Generate) {
         let servers = self.kafka.bootstrap_servers();
+        let none = NO_EVENTS.map(str::to_owned);
+        (0..self.partitions.cast_signed()).for_each(|partition| send(&servers, TOPIC, partition, &none));
         let sent = to_topic(
             options,
             &servers,
@@ -151,7 +154,8 @@ impl World {
         )
         .unwrap();
         assert_eq!(sent, options.events);
-        self.sent.fetch_add(sent, Relaxed);
+        let others = none.len() as u64 * u64::from(self.partitions);
+        self.sent.fetch_add(sent + others, Relaxed);
     }
 
     /// Sends a few events to each partition, so much later than those before.

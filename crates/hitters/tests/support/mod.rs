@@ -3,6 +3,7 @@
 
 pub mod events;
 pub mod minutes;
+pub mod no_events;
 pub mod numbers;
 pub mod outside;
 pub mod running;

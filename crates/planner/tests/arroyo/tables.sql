@@ -67,8 +67,28 @@ SELECT value FROM a;
 CREATE TABLE a (ts BIGINT NOT NULL, t TIMESTAMP NOT NULL GENERATED ALWAYS AS (CAST(ts AS TIMESTAMP)), WATERMARK FOR t)
 WITH (connector = 'single_file', type = 'source', path = 'a.json', format = 'json', wait_for_control = 'false');
 SELECT ts FROM a;
--- case: fine, text that survives broken messages
+-- case: a watermark before 1970 where there is no time
 CREATE TABLE a (value TEXT NOT NULL, t TIMESTAMP NOT NULL GENERATED ALWAYS AS (coalesce(CAST(to_timestamp_millis(json_get_int(value, 'ts')) AS TIMESTAMP), TIMESTAMP '1970-01-01 00:00:00')),
     WATERMARK FOR t AS (coalesce(CAST(to_timestamp_millis(json_get_int(value, 'ts')) AS TIMESTAMP), TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '1 second'))
+WITH (connector = 'kafka', type = 'source', topic = 'a', format = 'raw_string', client_configs = 'queued.min.messages=1');
+SELECT value FROM a;
+-- case: a watermark that the epoch holds up where there is no time
+CREATE TABLE a (ts BIGINT, t TIMESTAMP NOT NULL GENERATED ALWAYS AS (coalesce(CAST(to_timestamp_millis(ts) AS TIMESTAMP), TIMESTAMP '1970-01-01 00:00:00')),
+    WATERMARK FOR t AS (coalesce(CAST(to_timestamp_millis(ts) AS TIMESTAMP) - INTERVAL '1 second', TIMESTAMP '1970-01-01 00:00:00')))
+WITH (connector = 'single_file', type = 'source', path = 'a.json', format = 'json', wait_for_control = 'false');
+SELECT ts FROM a;
+-- case: fine, a watermark of what is never NULL
+CREATE TABLE a (ts BIGINT NOT NULL, t TIMESTAMP NOT NULL GENERATED ALWAYS AS (CAST(to_timestamp_millis(ts) AS TIMESTAMP)),
+    WATERMARK FOR t AS (coalesce(CAST(to_timestamp_millis(ts) AS TIMESTAMP), TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '1 second'))
+WITH (connector = 'single_file', type = 'source', path = 'a.json', format = 'json', wait_for_control = 'false');
+SELECT ts FROM a;
+-- case: fine, text that survives broken messages
+CREATE TABLE a (value TEXT NOT NULL, recorded BIGINT METADATA FROM 'timestamp',
+    t TIMESTAMP NOT NULL GENERATED ALWAYS AS (
+        CAST(to_timestamp_millis(greatest(least(json_get_int(value, 'ts'), 9223372036855) % 9223372036855, 0)) AS TIMESTAMP)),
+    WATERMARK FOR t AS (coalesce(greatest(coalesce(
+            nullif(CAST(to_timestamp_millis(greatest(least(json_get_int(value, 'ts'), 9223372036855) % 9223372036855, 0)) AS TIMESTAMP), TIMESTAMP '1970-01-01 00:00:00'),
+            CAST(to_timestamp_millis(least(greatest(recorded, 0), 9223372036854)) AS TIMESTAMP)
+        ) - INTERVAL '1 second', TIMESTAMP '1970-01-01 00:00:00'), TIMESTAMP '1970-01-01 00:00:00')))
 WITH (connector = 'kafka', type = 'source', topic = 'a', format = 'raw_string', client_configs = 'queued.min.messages=1000000,fetch.queue.backoff.ms=10', 'source.offset' = 'earliest');
-SELECT json_get_str(value, 'item') AS item FROM a WHERE json_get_int(value, 'ts') IS NOT NULL;
+SELECT json_get_str(value, 'item') AS item FROM a WHERE t > TIMESTAMP '1970-01-01 00:00:00';
