@@ -1,6 +1,7 @@
 //! What Arroyo's API answers, as far as it is used here. Fields that a version does not send have a default: 0.15 knows no tags
 //! and no places of errors.
 
+use crate::graph::Graph;
 use serde::{Deserialize, Serialize};
 
 /// A page, or all, of a list.
@@ -35,6 +36,8 @@ pub(crate) struct CheckedFunction {
 pub(crate) struct CheckedQuery {
     #[serde(default)]
     pub errors: Vec<Diagnostic>,
+    #[serde(default)]
+    pub graph: Option<Graph>,
 }
 
 /// One fault that the cluster's planner found.
@@ -109,25 +112,6 @@ pub(crate) struct Pipeline {
     pub stop: String,
     #[serde(default)]
     pub graph: Graph,
-}
-
-/// Its operators.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Graph {
-    #[serde(default)]
-    pub nodes: Vec<Node>,
-}
-
-/// One of them.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Node {
-    pub node_id: u64,
-    #[serde(default)]
-    pub operator: String,
-    #[serde(default)]
-    pub description: String,
-    #[serde(default)]
-    pub parallelism: u64,
 }
 
 /// The job of a pipeline. There is one.

@@ -54,6 +54,11 @@ impl Deployed {
         self.mark.is_some()
     }
 
+    /// True if it was made by a cluster whose chaining lost edges of its graph: some of its operators get no rows.
+    pub fn is_cut(&self) -> bool {
+        !self.pipeline.graph.cuts().is_empty()
+    }
+
     /// Subtasks of each operator.
     pub fn parallelism(&self) -> u64 {
         let nodes = self.pipeline.graph.nodes.iter();

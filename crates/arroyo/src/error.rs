@@ -1,6 +1,7 @@
 //! What can go wrong with a cluster, each with what to do.
 
 use crate::answers::Diagnostic;
+use crate::graph::Cut;
 use std::fmt;
 
 /// Why a cluster did not do what it was asked to.
@@ -81,6 +82,12 @@ pub enum Error {
     /// The planner of the cluster refuses the SQL.
     #[error("the cluster's planner refuses the SQL: {}", .0.iter().map(|one| one.message.as_str()).collect::<Vec<_>>().join("; "))]
     Sql(Vec<Diagnostic>),
+    /// The cluster chains operators, and has cut the graph by it.
+    #[error(
+        "the cluster's chaining of operators has cut the graph of the pipeline: {}. Set pipeline.chaining.enabled = false there (ARROYO__PIPELINE__CHAINING__ENABLED=false), start the cluster again, and deploy again",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Cut(Vec<Cut>),
     /// A function does not compile there.
     #[error("the function {name} does not compile on the cluster:\n{}", .errors.join("\n"))]
     Function {

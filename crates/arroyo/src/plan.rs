@@ -72,7 +72,7 @@ pub enum Change {
         /// It does not run: its state, from which it goes on.
         start: Option<String>,
     },
-    /// It runs another SQL: it is stopped, a new one is created, and then it is deleted. Its state is lost.
+    /// It runs another SQL, or its graph is cut: it is stopped, a new one is created, and then it is deleted. Its state is lost.
     Replace,
 }
 
@@ -164,7 +164,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Error::Sql`] if the planner refuses the text; [`Error::Conflict`] for a function or pipeline of that name that hitters did
+    /// [`Error::Sql`] if the planner refuses the text; [`Error::Cut`] if chaining would lose rows; [`Error::Conflict`] for a function or pipeline of that name that hitters did
     /// not make; a cluster that does not answer.
     pub fn plan(&self, mut wanted: Wanted) -> Result<Plan, Error> {
         wanted.functions.sort_by(|a, b| a.name.cmp(&b.name));
@@ -214,9 +214,12 @@ impl Cluster {
             limit: Limit::Answer,
         };
         let checked: CheckedQuery = self.post(&call, &body)?;
-        match checked.errors.is_empty() {
-            true => Ok(true),
-            false => Err(Error::Sql(checked.errors)),
+        if !checked.errors.is_empty() {
+            return Err(Error::Sql(checked.errors));
+        }
+        match checked.graph.unwrap_or_default().cuts() {
+            cuts if cuts.is_empty() => Ok(true),
+            cuts => Err(Error::Cut(cuts)),
         }
     }
 }
@@ -260,7 +263,7 @@ fn change(wanted: &Wanted, mark: &Mark, current: Option<&Deployed>) -> Result<Ch
             current.id()
         )));
     }
-    if current.mark().is_none_or(|found| found.sql != mark.sql) {
+    if current.mark().is_none_or(|found| found.sql != mark.sql) || current.is_cut() {
         return Ok(Change::Replace);
     }
     let parallelism = (current.parallelism(), wanted.parallelism);

@@ -113,6 +113,41 @@ fn many_functions_are_built_before_the_planner_reads_the_text() {
 }
 
 #[test]
+fn a_graph_that_chaining_has_cut_is_refused_before_anything_is_done() {
+    let stub = Stub::start();
+    stub.world(|world| world.cuts = true);
+    let error = deploy(&cluster(&stub), wanted(1, "SELECT 1;\n")).unwrap_err();
+    let said = error.to_string();
+    for part in [
+        "'minutes' gets no rows, and so there are none of it in KafkaSink<results>",
+        "ARROYO__PIPELINE__CHAINING__ENABLED=false",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(matches!(error, Error::Cut(_)));
+    assert!(stub.changes().is_empty());
+}
+
+#[test]
+fn a_pipeline_whose_graph_is_cut_is_replaced_once_the_cluster_chains_no_more() {
+    let stub = Stub::start();
+    let (cluster, old) = deployed(&stub);
+    // As a version of hitters left it that did not look.
+    stub.world(|world| {
+        world.by_hand("shop-v1", |shown| {
+            let edges = shown["graph"]["edges"].as_array_mut().unwrap();
+            edges.retain(|edge| edge["dest_id"] != 4);
+        });
+    });
+    let plan = cluster.plan(wanted(1, "SELECT 1;\n")).unwrap();
+    assert_eq!(plan.change, Change::Replace);
+    let (_, new, _) = deploy(&cluster, wanted(1, "SELECT 1;\n")).unwrap();
+    assert_ne!(new.deployed.id(), old.deployed.id());
+    let (plan, ..) = deploy(&cluster, wanted(1, "SELECT 1;\n")).unwrap();
+    assert!(plan.is_empty());
+}
+
+#[test]
 fn the_same_again_does_nothing() {
     let stub = Stub::start();
     let (cluster, _) = deployed(&stub);
@@ -516,7 +551,7 @@ fn status_adds_rates_up_and_names_what_is_unknown() {
     );
     assert_eq!(status.events(), Some(1500.0));
     assert_eq!(
-        (status.operators[0].backpressure, status.operators[1].received),
+        (status.operators[0].backpressure, status.operators[3].received),
         (Some(0.75), Some(20.0))
     );
     let checkpoint = status.checkpoint.unwrap();

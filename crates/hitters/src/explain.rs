@@ -29,6 +29,7 @@ pub fn check(arguments: &Check, files: &mut Files) -> Result<(), Failure> {
                 // As a deployment takes it: the partitions, unless the pipeline file says another number.
                 parallelism: own.or(settings.parallelism).or(partitions).unwrap_or(1),
                 partitions,
+                chaining: true,
             }
         });
         let plan = engine::plan_for(&pipeline, cluster)?;

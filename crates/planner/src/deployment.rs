@@ -37,6 +37,23 @@ pub fn table_place(sql: &str, name: &str) -> Option<Span> {
     Some(place(found.span))
 }
 
+/// The addresses of brokers and servers that a text names, each with its first place.
+pub fn addresses(sql: &str) -> Vec<(String, Span)> {
+    let (statements, _) = parse(sql);
+    let tables = statements.iter().filter_map(|statement| match &statement.kind {
+        Statement::CreateTable(table) => Some(table),
+        _ => None,
+    });
+    let mut found: Vec<(String, Span)> = Vec::new();
+    for option in tables.flat_map(|table| &table.options) {
+        let is_address = matches!(option.key.as_str(), "bootstrap_servers" | "address");
+        if is_address && !found.iter().any(|(value, _)| *value == option.value) {
+            found.push((option.value.clone(), option.value_span));
+        }
+    }
+    found
+}
+
 /// The text with other options `source.offset` (and `source.group_id`, if a group is given) of its Kafka sources. A topic that the
 /// text also writes is read as before: what is in it comes from the run itself.
 ///
@@ -122,6 +139,18 @@ mod tests {
             found.iter().map(String::as_str).collect::<Vec<_>>(),
             ["approx_top_k", "in"]
         );
+    }
+
+    #[test]
+    fn each_address_is_found_once_at_its_first_place() {
+        let sql = "CREATE TABLE a (x TEXT) WITH (connector = 'kafka', bootstrap_servers = 'k:1', topic = 't');\n\
+                   CREATE TABLE b (x TEXT) WITH (connector = 'kafka', bootstrap_servers = 'k:1', topic = 'u');\n\
+                   CREATE TABLE c (x TEXT) WITH (connector = 'redis', address = 'redis://r');";
+        let found: Vec<_> = addresses(sql)
+            .into_iter()
+            .map(|(value, span)| (value, span.line))
+            .collect();
+        assert_eq!(found, [("k:1".to_string(), 1), ("redis://r".to_string(), 3)]);
     }
 
     #[test]

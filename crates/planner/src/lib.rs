@@ -47,7 +47,7 @@ pub mod table;
 pub mod window;
 
 pub use arroyo::Cluster;
-pub use deployment::{called_functions, read_from, table_place};
+pub use deployment::{addresses, called_functions, read_from, table_place};
 pub use error::{Error, Span};
 pub use explain::{aggregate_calls, explain};
 pub use functions::Functions;

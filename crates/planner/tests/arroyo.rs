@@ -13,6 +13,7 @@ fn options(partitions: Option<usize>) -> PlanOptions {
         arroyo: Some(Cluster {
             parallelism: 2,
             partitions,
+            chaining: true,
         }),
         ..PlanOptions::default()
     }

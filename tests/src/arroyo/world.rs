@@ -26,6 +26,8 @@ pub struct World {
     pub behaviour: Behaviour,
     /// What the planner says of every text; empty: nothing.
     pub planner: Vec<Value>,
+    /// Chaining loses an edge of every graph that is made from now on.
+    pub cuts: bool,
     /// Functions whose source holds this text do not compile, with this error.
     pub compiler: Option<(String, String)>,
     pipelines: Vec<Pipeline>,
@@ -87,7 +89,7 @@ impl World {
                 found(before != self.functions.len())
             }
             ("POST", ["pipelines", "validate_query"]) => {
-                let graph = if self.planner.is_empty() { json!({ "nodes": [], "edges": [] }) } else { Value::Null };
+                let graph = if self.planner.is_empty() { self.graph(&json!(1)) } else { Value::Null };
                 (200, json!({ "graph": graph, "errors": self.planner }))
             }
             ("GET", ["pipelines"]) => self.list(query),
@@ -168,13 +170,12 @@ impl World {
             return (400, "Failed to plan query:".into());
         }
         self.number += 1;
-        let node = |id: u64, operator: &str, description: &str| json!({ "node_id": id, "operator": operator, "description": description, "parallelism": body["parallelism"] });
         let interval = body["checkpoint_interval_micros"].as_u64().unwrap_or(10_000_000);
         let shown = json!({
             "id": format!("pl_{}", self.number), "name": body["name"], "query": body["query"], "udfs": [],
             "checkpoint_interval_micros": interval, "stop": "none", "created_at": self.number, "action": null,
             "action_text": "Stop", "action_in_progress": false, "preview": false, "tags": body["tags"],
-            "graph": { "nodes": [node(0, "kafka", "KafkaSource<events>"), node(3, "redis", "RedisSink<sink>")], "edges": [] },
+            "graph": self.graph(&body["parallelism"]),
         });
         let mut pipeline = Pipeline {
             shown: shown.clone(),
@@ -189,6 +190,25 @@ impl World {
         pipeline.begin();
         self.pipelines.push(pipeline);
         (200, shown)
+    }
+
+    /// A table that two queries read, chained; the second of them may be cut off.
+    fn graph(&self, parallelism: &Value) -> Value {
+        let node = |id: u64, operator: &str, description: &str| json!({ "node_id": id, "operator": operator, "description": description, "parallelism": parallelism });
+        let edge = |from: u64, to: u64| json!({ "src_id": from, "dest_id": to, "key_type": "()", "value_type": "()", "edge_type": "Forward" });
+        let nodes = [
+            node(0, "kafka", "KafkaSource<events>"),
+            node(1, "chained_op", "events -> watermark"),
+            node(2, "value_2", "sink projection"),
+            node(3, "redis", "RedisSink<sink>"),
+            node(4, "value_4", "minutes"),
+            node(5, "kafka", "KafkaSink<results>"),
+        ];
+        let mut edges = vec![edge(0, 1), edge(1, 2), edge(2, 3), edge(4, 5)];
+        if !self.cuts {
+            edges.push(edge(1, 4));
+        }
+        json!({ "nodes": nodes, "edges": edges })
     }
 
     fn with(&mut self, id: &str, answer: impl FnOnce(&mut Pipeline) -> Value) -> (u16, Value) {

@@ -6,7 +6,7 @@ use crate::own_topics::NewTopic;
 use crate::show::{size, thousands};
 use arrow::temporal_conversions::timestamp_ms_to_datetime;
 use comfy_table::{CellAlignment, Table, presets};
-use hitters_arroyo::{Change, Cluster, FunctionChange, Plan, Status};
+use hitters_arroyo::{Change, Cluster, Deployed, FunctionChange, Plan, Status};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -72,8 +72,12 @@ fn change(plan: &Plan) -> (&'static str, String) {
         Change::Replace => (
             "~",
             format!(
-                "runs another SQL and will be replaced, with {} subtasks of each operator. Its state is lost: the new one reads its \
+                "{} and will be replaced, with {} subtasks of each operator. Its state is lost: the new one reads its \
                  topics from where its tables say. `hitters replay` fills the next version beside it instead",
+                match plan.current.as_ref().is_some_and(Deployed::is_cut) {
+                    true => "lacks rows, since the cluster's chaining has cut its graph,",
+                    false => "runs another SQL",
+                },
                 plan.parallelism()
             ),
         ),

@@ -11,6 +11,7 @@
 mod columns;
 mod event_time;
 mod expressions;
+mod fanout;
 mod findings;
 mod formats;
 mod functions;
@@ -30,8 +31,10 @@ use crate::error::{Error, Span};
 use crate::functions::{Functions, Registry};
 use crate::places::Places;
 use crate::plan::Warning;
+use crate::syntax::place;
 use datafusion_expr::LogicalPlan;
 use datafusion_sql::sqlparser::ast::{Ident, Query};
+use fanout::Flow;
 use findings::Findings;
 use functions::Known;
 use relation::Relation;
@@ -45,6 +48,8 @@ pub struct Cluster {
     pub parallelism: usize,
     /// The most partitions that a topic of the file has, if that is known.
     pub partitions: Option<usize>,
+    /// Whether it may chain operators, as it does unless told otherwise. Who sees the graph that it makes need not be told.
+    pub chaining: bool,
 }
 
 /// The check of one file, while it is read from top to bottom.
@@ -55,6 +60,7 @@ pub(crate) struct Check<'a> {
     tables: HashMap<String, Facts>,
     /// Views and memory tables that were written.
     views: HashMap<String, Relation>,
+    flow: Flow,
     found: Findings,
 }
 
@@ -65,12 +71,16 @@ impl<'a> Check<'a> {
             known: Known::new(functions, registry),
             tables: HashMap::new(),
             views: HashMap::new(),
+            flow: Flow::default(),
             found: Findings::default(),
         }
     }
 
     /// What was found, in the order of the text.
-    pub(crate) fn finish(self) -> (Vec<Error>, Vec<Warning>) {
+    pub(crate) fn finish(mut self) -> (Vec<Error>, Vec<Warning>) {
+        if self.cluster.chaining {
+            self.flow.check(&mut self.found);
+        }
         self.found.finish()
     }
 
@@ -98,6 +108,7 @@ impl<'a> Check<'a> {
         formats::check(statement, &facts, found);
         sources::check(statement, &facts, self.cluster, found);
         sinks::check(&facts, found);
+        self.flow.table(&facts.name, facts.at);
         self.tables.insert(statement.name.value.to_lowercase(), facts);
     }
 
@@ -116,6 +127,7 @@ impl<'a> Check<'a> {
     pub(crate) fn view(&mut self, name: &Ident, plan: &LogicalPlan, places: &Places) {
         queries::names(plan, places, &mut self.found);
         let relation = self.relation(plan, places);
+        self.flow.view(&name.value, place(name.span), plan);
         self.views.insert(name.value.to_lowercase(), relation);
     }
 
@@ -123,16 +135,19 @@ impl<'a> Check<'a> {
     pub(crate) fn output(&mut self, target: Option<&sinks::Written>, plan: &LogicalPlan, places: &Places) {
         let relation = self.relation(plan, places);
         let Some(written) = target else {
+            self.flow.output(plan);
             return queries::names(plan, places, &mut self.found);
         };
         let key = written.table.to_lowercase();
         match self.tables.get_mut(&key) {
             Some(facts) => {
+                self.flow.output(plan);
                 sinks::written(facts, written, &relation, &mut self.found);
                 sinks::inferred(facts, written, plan, places, &mut self.found);
             }
             // A memory table: read back as a view is.
             None => {
+                self.flow.view(&written.table, written.at, plan);
                 let written_before = self.views.insert(key, relation).is_some();
                 if written_before {
                     self.found.error(

@@ -75,3 +75,15 @@ SELECT item FROM memory;
 CREATE TABLE out WITH (connector = 'stdout', format = 'json');
 INSERT INTO out SELECT item, n FROM e;
 INSERT INTO out SELECT item, CAST(n AS DOUBLE) AS n FROM e;
+-- case: a view that several queries read
+CREATE VIEW v AS SELECT item FROM f;
+SELECT item AS a FROM v;
+SELECT item AS b FROM v WHERE item > 'a';
+-- case: fine, a view that one query reads, and one that nobody reads
+CREATE VIEW v AS SELECT item FROM f;
+CREATE VIEW w AS SELECT item FROM v;
+SELECT item AS a FROM v;
+-- case: fine, a union that several queries read
+CREATE VIEW u AS SELECT item FROM e UNION ALL SELECT item FROM f;
+SELECT item AS a FROM u;
+SELECT item AS b FROM u WHERE item > 'a';
