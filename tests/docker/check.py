@@ -23,17 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 COMPOSE_GO = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 PROFILES = ["", "three", "embedded,demo", "cluster,demo", "three,cluster,embedded,demo"]
-# Metrics that Arroyo 0.15 and 0.16 export at their admin port, and those of any scrape.
-METRICS = {
-    "up",
-    "arroyo_controller_jobs",
-    *(f"arroyo_worker_{name}" for name in ("messages_recv", "messages_sent", "bytes_recv", "bytes_sent", "batches_recv")),
-    *(f"arroyo_worker_{name}" for name in ("batches_sent", "deserialization_errors", "tx_queue_size", "tx_queue_rem")),
-    *(f"arroyo_worker_{name}" for name in ("tx_bytes", "current_files", "table_size_keys")),
-}
+# That of any scrape. With a process for each pipeline, Arroyo's admin port has no metrics of workers.
+METRICS = {"up"}
 
 # What our own code exports stands there in quotes; a histogram has three names more.
-for source in ("crates/service/src/metrics.rs", "crates/hitters/src/beside.rs"):
+for source in ("crates/service/src/metrics.rs", "crates/hitters/src/beside.rs", "crates/hitters/src/cluster/measures.rs"):
     names = re.findall(r'"((?:hitters|process)_\w+)"', (ROOT / source).read_text())
     METRICS |= {name + suffix for name in names for suffix in ("", "_bucket", "_sum", "_count")}
 
@@ -153,6 +147,15 @@ def services(compose: dict) -> None:
         holds(f"secrets/{name}" in readme, f"docker/README.md does not tell of secrets/{name}")
     for port in re.findall(r"localhost:(\d+)", readme):
         holds(port in ports, f"docker/README.md tells of port {port}, which is not published")
+
+
+def scheduler(compose: dict) -> None:
+    """Replays need a scheduler that runs several pipelines; of what its workers measure, the query service tells."""
+    arroyo, serve = compose["services"]["arroyo"], compose["services"]["serve"]
+    kind = arroyo["environment"]["ARROYO__CONTROLLER__SCHEDULER"]
+    holds(kind == "process", f"compose.yaml: arroyo: with the scheduler {kind}, a replay ends the pipeline beside it")
+    asked = "--to=http://arroyo:5115" in serve["command"] and "arroyo_api_key" in serve["secrets"]
+    holds(asked, "compose.yaml: serve: it does not ask Arroyo, and the dashboard of Arroyo stays empty")
 
 
 def hosts(text: str, compose: dict, where: str) -> None:
@@ -292,6 +295,7 @@ def main() -> int:
         text = filled((DOCKER / "compose.yaml").read_text(), values)
         compose = yaml.safe_load(text)
         services(compose)
+        scheduler(compose)
         hosts(text, compose, "compose.yaml")
     for path in (DOCKER / "pipelines").glob("*.toml"):
         hosts(path.read_text(), compose, path.name)

@@ -1,13 +1,14 @@
 //! `hitters serve` and `hitters run --serve`: the query service on a thread of its own.
 
-use crate::cli::{Serve, Target};
+use crate::cli::{OnCluster, Serve, Target};
+use crate::cluster::{self, Watched};
 use crate::failure::Failure;
 use crate::listen::{self, Listening};
 use crate::load;
 use crate::postgres::{self, Sql};
-use hitters_pipeline::Files;
+use hitters_pipeline::{Files, Pipeline};
 use hitters_results::{EmbeddedStore, RedisStore, Store, StoreError};
-use hitters_service::{Service, ServiceError};
+use hitters_service::{Measured, Service, ServiceError};
 use std::io::{Write, stderr};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,12 +34,29 @@ pub fn run(arguments: &Serve, quiet: bool, files: &mut Files) -> Result<(), Fail
     };
     let file = pipeline.as_ref().and_then(|pipeline| pipeline.settings.serve.as_ref());
     let stores = stores(arguments, file)?;
-    let listening = listen::options(arguments.listen, &arguments.how, file, stores)?;
+    let mut listening = listen::options(arguments.listen, &arguments.how, file, stores)?;
+    listening.service.measured = measured(&arguments.cluster, pipeline)?;
     let signalled = Arc::new(AtomicBool::new(false));
     let flag = signalled.clone();
     ctrlc::set_handler(move || flag.store(true, Relaxed))
         .map_err(|error| Failure::Run(format!("cannot watch for signals: {error}")))?;
     Serving::start(listening, signalled, quiet)?.join()
+}
+
+/// The pipeline on its cluster, if it has one.
+fn measured(on: &OnCluster, pipeline: Option<Pipeline>) -> Result<Option<Arc<dyn Measured>>, Failure> {
+    let Some(pipeline) = pipeline else {
+        return match &on.to {
+            Some(_) => Err(Failure::Usage(
+                "--to is for measuring a pipeline on its cluster: name the pipeline".into(),
+            )),
+            None => Ok(None),
+        };
+    };
+    let Some(cluster) = cluster::open(on, &pipeline)? else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(Watched::start(cluster, pipeline)?)))
 }
 
 /// The stores that flags or the pipeline file name, the recent ones first.

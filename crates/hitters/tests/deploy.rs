@@ -12,6 +12,8 @@ use redis::Commands;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
+use support::serving::Serving;
 use support::{Ran, command, ended};
 
 const KAFKA: &str = "
@@ -134,6 +136,54 @@ fn nothing_is_done_before_it_was_shown_and_agreed_to() {
     let again = world.run(&["deploy"]).well();
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
     assert!(world.stub.changes().is_empty());
+}
+
+#[test]
+fn a_graph_that_chaining_has_cut_is_refused_with_the_way_out() {
+    let world = file();
+    world.stub.world(|stub| stub.cuts = true);
+    world.run(&["deploy", "--yes"]).fails(
+        1,
+        &[
+            "chaining of operators has cut the graph",
+            "'minutes' gets no rows",
+            "pipeline.chaining.enabled = false",
+        ],
+    );
+    assert!(world.stub.changes().is_empty());
+}
+
+#[test]
+fn a_service_measures_a_pipeline_on_its_cluster() {
+    let world = file();
+    let redis = Redis::start();
+    world.run(&["deploy", "--yes"]).well();
+    let mut serve = world.command(&["serve", "--listen", "127.0.0.1:0"]);
+    serve.args(["--redis", &redis.url()]);
+    let serving = Serving::spawn(serve);
+    let wait = |wanted: &[&str]| {
+        let begun = Instant::now();
+        loop {
+            let (status, _, text) = serving.get("/metrics", None);
+            assert_eq!(status, 200);
+            let missing = wanted.iter().find(|line| !text.contains(**line));
+            let Some(missing) = missing else { return };
+            assert!(begun.elapsed() < Duration::from_secs(60), "{missing} is not in\n{text}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    wait(&[
+        "hitters_cluster_up{pipeline=\"top\"} 1\n",
+        "hitters_cluster_job_state{pipeline=\"top\",version=\"1\",state=\"Running\"} 1\n",
+        "hitters_cluster_subtasks{pipeline=\"top\",version=\"1\"} 1\n",
+        "node=\"3\",operator=\"RedisSink<sink>\"} ",
+    ]);
+    world.stub.world(|stub| stub.break_job("top-v1", "no such topic"));
+    wait(&["hitters_cluster_job_state{pipeline=\"top\",version=\"1\",state=\"Failed\"} 1\n"]);
+
+    let mut nobody = command(["serve", "--to", "http://127.0.0.1:1", "--redis", "redis://127.0.0.1:1"]);
+    nobody.env("NO_COLOR", "1");
+    ended(nobody).fails(2, &["name the pipeline"]);
 }
 
 #[test]

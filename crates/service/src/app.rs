@@ -9,7 +9,7 @@ use crate::compute::{self, Computed};
 use crate::gate::Gate;
 use crate::limit::{Left, Limits};
 use crate::listeners::Listeners;
-use crate::metrics::Metrics;
+use crate::metrics::{Measured, Metrics};
 use crate::open::{self, Engine, Opened};
 use crate::problem::Problem;
 use crate::question::{About, Wanted, When};
@@ -62,6 +62,8 @@ pub struct App {
     pub metrics: Metrics,
     /// What computes answers in this process.
     pub engine: Option<Arc<dyn Engine>>,
+    /// What is measured beside it.
+    pub measured: Option<Arc<dyn Measured>>,
     /// The windows that are still open, for a second.
     opened: Cache<(), Option<Arc<Opened>>>,
     /// True when the service ends: streams end by themselves then.
@@ -146,6 +148,7 @@ impl App {
             unread: Duration::from_secs(60),
             metrics: Metrics::default(),
             engine: None,
+            measured: None,
             opened: Cache::builder().max_capacity(1).time_to_live(EDGE).build(),
             ending: watch::Sender::new(false),
             looks: AtomicU64::new(0),

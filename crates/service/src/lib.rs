@@ -50,7 +50,7 @@ pub use access::Access;
 pub use asked::Pairs;
 pub use exposition::{Exposition, Kind};
 pub use keys::{Key, KeyFile, KeyFileError};
-pub use metrics::resident;
+pub use metrics::{Measured, resident};
 pub use open::Engine;
 pub use problem::Problem;
 pub use questions::Questions;

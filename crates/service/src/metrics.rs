@@ -9,6 +9,7 @@ use crate::problem::Problem;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,15 @@ const QUESTIONS: [&str; 10] = [
     "pipelines",
     "metrics",
 ];
+
+/// Something that runs elsewhere and is measured here, too.
+pub trait Measured: Send + Sync + Debug {
+    /// The pipeline that it is about: who may not see that is not told.
+    fn pipeline(&self) -> &str;
+
+    /// Writes what is known of it, without waiting for anybody.
+    fn measure(&self, text: &mut Exposition);
+}
 
 /// Counters of a service.
 #[derive(Debug, Default)]
@@ -153,6 +163,9 @@ pub async fn metrics(asked: Asked) -> Result<Response, Problem> {
     }
     if let Some(engine) = &app.engine {
         engine.measure(&mut text);
+    }
+    if let Some(measured) = app.measured.as_ref().filter(|one| access.sees(one.pipeline())) {
+        measured.measure(&mut text);
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, text.into_text()).into_response())

@@ -7,6 +7,7 @@ use crate::gate::Gate;
 use crate::http::router;
 use crate::keys::{KeyFileError, Keys};
 use crate::listeners::Listeners;
+use crate::metrics::Measured;
 use crate::open::Engine;
 use crate::questions::Questions;
 use crate::tls::{self, TlsListener};
@@ -63,6 +64,8 @@ pub struct Options {
     pub idle: Duration,
     /// What computes answers in this process: it knows the windows that are still open.
     pub engine: Option<Arc<dyn Engine>>,
+    /// What `/metrics` tells of, beside the service and the engine.
+    pub measured: Option<Arc<dyn Measured>>,
     /// One line on standard error for each question.
     pub audit: bool,
 }
@@ -129,6 +132,7 @@ impl Options {
             unread: Duration::from_secs(60),
             idle: Duration::from_secs(75),
             engine: None,
+            measured: None,
             audit: false,
         }
     }
@@ -170,6 +174,7 @@ impl Service {
         app.timeout = options.timeout;
         app.audit = options.audit;
         app.engine = options.engine;
+        app.measured = options.measured;
         (app.stream, app.unread) = (options.stream, options.unread);
         app.listeners = Arc::new(Listeners::new(options.listeners, options.listeners_per_key));
         let app = Arc::new(app);

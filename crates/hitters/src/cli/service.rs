@@ -1,5 +1,6 @@
 //! What can be said to a service, and about its keys.
 
+use super::OnCluster;
 use super::values::{name_and_value, size, time};
 use crate::listen::JwtFlags;
 use clap::{Args, Subcommand};
@@ -50,7 +51,8 @@ pub struct Listen {
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// NAME of pipelines/NAME.toml, or a pipeline file (.toml), whose [serve] says what flags do not say.
+    /// NAME of pipelines/NAME.toml, or a pipeline file (.toml), whose [serve] says what flags do not say. With --to or its [cluster],
+    /// /metrics tells how it is doing on that cluster, too.
     #[arg(value_name = "PIPELINE")]
     pub pipeline: Option<String>,
     /// Recent answers: redis://host:port, or rediss://host:port?ca=FILE&cert=FILE&key=FILE for TLS; ${env:NAME} in it is a variable of
@@ -69,6 +71,8 @@ pub struct Serve {
     pub listen: Option<SocketAddr>,
     #[command(flatten)]
     pub how: Listen,
+    #[command(flatten)]
+    pub cluster: OnCluster,
 }
 
 #[derive(Debug, Args)]

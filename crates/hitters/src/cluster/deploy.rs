@@ -1,13 +1,14 @@
 //! `hitters deploy`: what would change on the cluster, and then the change.
 
 use super::partitions::Topic;
-use super::{Site, functions, open, partitions, shown};
+use super::{Site, functions, nearby, open, partitions, shown};
 use crate::cli::{Deploy, Deployment};
 use crate::engine;
 use crate::failure::Failure;
 use crate::load;
 use crate::own_topics::NewTopic;
 use crate::replay;
+use crate::report::{self, Severity};
 use hitters_arroyo::{Done, Plan, Wanted};
 use hitters_pipeline::{Files, Pipeline};
 use serde_json::json;
@@ -26,6 +27,7 @@ pub fn deploy(arguments: &Deploy, quiet: bool, files: &mut Files) -> Result<(), 
     };
     if !quiet {
         engine::warn(&pipeline, &plan, files);
+        report::print(&nearby::warnings(&pipeline, cluster.url()), Severity::Warning, files);
     }
     if engine::prints(&plan) && !quiet {
         let _ = writeln!(
@@ -67,11 +69,13 @@ pub fn deploy(arguments: &Deploy, quiet: bool, files: &mut Files) -> Result<(), 
     Ok(())
 }
 
-/// What the SQL is checked for. Partitions and subtasks are compared by themselves ([`partitions::check`]).
+/// What the SQL is checked for. Partitions and subtasks are compared by themselves ([`partitions::check`]), and the graph that the
+/// cluster makes is looked at as it is ([`hitters_arroyo::Error::Cut`]).
 pub fn target() -> hitters_planner::Cluster {
     hitters_planner::Cluster {
         parallelism: 1,
         partitions: None,
+        chaining: false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pipelines on an Arroyo cluster: `hitters deploy`, and `status`, `scale`, `stop` and `replay` with `--to` or `[cluster]`.
+//! Pipelines on an Arroyo cluster: `hitters deploy`, and `status`, `scale`, `stop` and `replay` with `--to` or `[cluster]`; and what `serve` measures of them.
 //!
 //! [`hitters_arroyo`] speaks to the cluster. Here stands what it does not know: the pipeline file, the functions and where their
 //! sources are, Kafka (partitions, the end of the log), Redis (which version readers look at, how far it is), and people.
@@ -9,6 +9,8 @@ mod deploy;
 mod faults;
 mod functions;
 mod lag;
+mod measures;
+mod nearby;
 mod orders;
 mod partitions;
 mod replay;
@@ -16,5 +18,6 @@ mod shown;
 mod site;
 
 pub use deploy::deploy;
+pub use measures::Watched;
 pub use replay::replay;
 pub use site::{Site, open};
