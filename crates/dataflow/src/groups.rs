@@ -1,22 +1,19 @@
 //! Aggregates by group: the state of one pane, and the partial form in which it travels and is saved.
 //!
-//! Keys are found by DataFusion's vectorised `GroupValues`, aggregates are its `GroupsAccumulator`s. Group ids are given in
-//! the order in which keys are first seen. A partial is a record batch with one row a group: keys, then the first and last
+//! Keys are found by [`GroupKeys`], aggregates are DataFusion's `GroupsAccumulator`s. Group ids are given in the order in
+//! which keys are first seen. A partial is a record batch with one row a group: keys, then the first and last
 //! event time where the window needs them (sessions), then the state columns of every aggregate. Taking a partial out of a
 //! table and merging it into an empty one gives the same table.
 
 use crate::Error;
 use crate::batch::{assemble, record_batch};
 use crate::expr::{evaluate, evaluate_predicate};
-use crate::key_log::KeyLog;
+use crate::keys::{GroupKeys, KeyColumns};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use datafusion_expr::{EmitTo, GroupsAccumulator};
-use datafusion_physical_expr::GroupsAccumulatorAdapter;
-use datafusion_physical_plan::PhysicalExpr;
-use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
-use datafusion_physical_plan::aggregates::order::GroupOrdering;
+use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use hitters_functions::{Frozen, freeze};
 use hitters_planner::plan::{Aggregate, NamedExpr};
 use std::sync::Arc;
@@ -25,7 +22,7 @@ use std::sync::Arc;
 pub struct Grouping {
     keys: Vec<NamedExpr>,
     aggregates: Vec<Aggregate>,
-    key_schema: SchemaRef,
+    key_types: Vec<DataType>,
     partial: SchemaRef,
     /// Arguments of each aggregate, its ORDER BY expressions after them (ordered aggregates sort by themselves).
     arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
@@ -78,7 +75,7 @@ impl Grouping {
         Ok(Self {
             keys: keys.to_vec(),
             aggregates: aggregates.to_vec(),
-            key_schema: Arc::new(Schema::new(key_fields)),
+            key_types: key_fields.iter().map(|field| field.data_type().clone()).collect(),
             partial: Arc::new(Schema::new(partial)),
             arguments,
             state_counts,
@@ -89,14 +86,6 @@ impl Grouping {
     /// The schema of a partial.
     pub fn partial_schema(&self) -> &SchemaRef {
         &self.partial
-    }
-
-    /// The key columns of no groups.
-    fn no_keys(&self) -> Vec<ArrayRef> {
-        let fields = self.key_schema.fields().iter();
-        fields
-            .map(|field| arrow::array::new_empty_array(field.data_type()))
-            .collect()
     }
 
     /// How many columns of a partial are keys.
@@ -222,32 +211,21 @@ impl Inputs {
 /// Groups with their aggregates.
 pub struct GroupTable {
     grouping: Arc<Grouping>,
-    keys: Option<Box<dyn GroupValues>>,
+    /// `None` if there is nothing to group by: all rows are one group.
+    keys: Option<GroupKeys>,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     /// First and last event time by group.
     times: Vec<(i64, i64)>,
     groups: usize,
     ids: Vec<usize>,
-    /// For tables that are frozen.
-    log: Option<KeyLog>,
 }
 
 impl GroupTable {
-    /// An empty table that can be frozen without a long pause.
-    pub fn to_freeze(grouping: Arc<Grouping>) -> Result<Self, Error> {
-        let log = (!grouping.keys.is_empty()).then(KeyLog::default);
-        Ok(Self {
-            log,
-            ..Self::new(grouping)?
-        })
-    }
-
     /// An empty table.
     pub fn new(grouping: Arc<Grouping>) -> Result<Self, Error> {
-        let keys = if grouping.keys.is_empty() {
-            None
-        } else {
-            Some(new_group_values(grouping.key_schema.clone(), &GroupOrdering::None)?)
+        let keys = match grouping.key_types.as_slice() {
+            [] => None,
+            types => Some(GroupKeys::new(types)?),
         };
         let accumulators = grouping.aggregates.iter().map(accumulator).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -257,7 +235,6 @@ impl GroupTable {
             times: Vec::new(),
             groups: 0,
             ids: Vec::new(),
-            log: None,
         })
     }
 
@@ -320,21 +297,12 @@ impl GroupTable {
         assemble(&self.grouping.partial, columns, groups)
     }
 
-    /// A copy of everything, with the table as it was. Sketches are shared until they change, which costs a pointer each, and
-    /// keys are shared if the table was made [`to_freeze`](Self::to_freeze). The states of other aggregates are given away by
-    /// their owners and have to be put back.
+    /// A copy of everything, with the table as it was. Keys are copied as they lie in memory; sketches are shared until they
+    /// change, which costs a pointer each. The states of other aggregates are given away by their owners and have to be put
+    /// back.
     pub fn freeze(&mut self) -> Result<FrozenPartial, Error> {
         let groups = self.groups;
-        let keys = match &self.log {
-            Some(log) => FrozenKeys::Logged(log.clone()),
-            None => {
-                let keys = self.take_keys()?;
-                if groups > 0 {
-                    self.intern(&keys, groups)?;
-                }
-                FrozenKeys::Copied(keys)
-            }
-        };
+        let keys = self.keys.as_ref().map(GroupKeys::copy);
         self.ids.clear();
         self.ids.extend(0..groups);
         let times = self.time_columns();
@@ -375,22 +343,15 @@ impl GroupTable {
     pub fn size(&self) -> usize {
         let keys = self.keys.as_ref().map_or(0, |keys| keys.size());
         let accumulators: usize = self.accumulators.iter().map(|a| a.size()).sum();
-        let log = self.log.as_ref().map_or(0, KeyLog::size);
-        keys + log
-            + accumulators
-            + self.times.capacity() * size_of::<(i64, i64)>()
-            + self.ids.capacity() * size_of::<usize>()
+        keys + accumulators + self.times.capacity() * size_of::<(i64, i64)>() + self.ids.capacity() * size_of::<usize>()
     }
 
     /// Finds or makes the group of each row, into `self.ids`.
     fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<(), Error> {
         match &mut self.keys {
-            Some(values) => {
-                values.intern(keys, &mut self.ids)?;
-                self.groups = values.len();
-                if let Some(log) = &mut self.log {
-                    log.add(keys, &self.ids, self.groups)?;
-                }
+            Some(of_groups) => {
+                of_groups.find(keys, &mut self.ids)?;
+                self.groups = of_groups.len();
             }
             None => {
                 self.ids.clear();
@@ -402,12 +363,9 @@ impl GroupTable {
     }
 
     fn take_keys(&mut self) -> Result<Vec<ArrayRef>, Error> {
-        if let Some(log) = &mut self.log {
-            log.clear();
-        }
         match &mut self.keys {
-            Some(values) if self.groups > 0 => Ok(values.emit(EmitTo::All)?),
-            _ => Ok(self.grouping.no_keys()),
+            Some(keys) => keys.take().arrays(),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -432,15 +390,10 @@ impl GroupTable {
 /// What [`GroupTable::freeze`] copied. It becomes a partial on whatever thread has the time.
 pub struct FrozenPartial {
     grouping: Arc<Grouping>,
-    keys: FrozenKeys,
+    keys: Option<KeyColumns>,
     times: Vec<ArrayRef>,
     states: Vec<States>,
     groups: usize,
-}
-
-enum FrozenKeys {
-    Logged(KeyLog),
-    Copied(Vec<ArrayRef>),
 }
 
 enum States {
@@ -452,8 +405,8 @@ impl FrozenPartial {
     /// The partial that [`GroupTable::take_partial`] would have given.
     pub fn into_partial(self) -> Result<RecordBatch, Error> {
         let mut columns = match self.keys {
-            FrozenKeys::Copied(keys) => keys,
-            FrozenKeys::Logged(log) => log.columns()?.unwrap_or_else(|| self.grouping.no_keys()),
+            Some(keys) => keys.arrays()?,
+            None => Vec::new(),
         };
         columns.extend(self.times);
         for states in self.states {

@@ -181,9 +181,6 @@ impl Job {
             if let Some(spill) = &options.spill {
                 worker.spill_to(spill, workers);
             }
-            if keeping.is_some() || looker.is_some() {
-                worker.to_freeze();
-            }
             if let Some(keeping) = &keeping {
                 worker.load(&keeping.restored.state, workers)?;
             }

@@ -8,7 +8,7 @@
 //! | `source`, `sink`, `clock` | what the engine needs of the world, as traits |
 //! | `batch`, `expr`, `unnest`, `stateless` | rows, and steps that look at each row alone |
 //! | `event_time`, `frontier`, `silence` | event time of rows, watermarks of partitions, and which of them are silent |
-//! | `groups`, `key_log`, `panes`, `tree`, `session`, `merge`, `publish` | windows: from rows to published windows |
+//! | `keys`, `groups`, `panes`, `tree`, `session`, `merge`, `publish` | windows: from rows to published windows |
 //! | `spill` | state on a disk when it outgrows memory |
 //! | `operator`, `regroup`, `row_number`, `join` | steps after a window |
 //! | `graph`, `worker`, `finisher` | the two tiers as step functions |
@@ -28,7 +28,7 @@ pub mod graph;
 pub mod groups;
 pub mod job;
 pub mod join;
-pub mod key_log;
+pub mod keys;
 pub mod look;
 pub mod merge;
 pub mod metrics;

@@ -126,8 +126,6 @@ pub struct Panes {
     worker_slot: Option<usize>,
     open: BTreeMap<(i64, usize), Groups>,
     closed_until: i64,
-    /// Whether panes will be frozen.
-    to_freeze: bool,
     spill: Option<Arc<Spill>>,
 }
 
@@ -143,7 +141,6 @@ impl Panes {
             worker_slot,
             open: BTreeMap::new(),
             closed_until: START,
-            to_freeze: false,
             spill: None,
         }
     }
@@ -176,11 +173,6 @@ impl Panes {
             _ => None,
         });
         tables.max().unwrap_or(0)
-    }
-
-    /// Makes panes from now on such that freezing them is a short pause.
-    pub fn to_freeze(&mut self) {
-        self.to_freeze = true;
     }
 
     /// The window.
@@ -302,11 +294,9 @@ impl Panes {
     fn groups_of(&mut self, pane: i64, slot: usize) -> Result<&mut Groups, Error> {
         Ok(match self.open.entry((pane, slot)) {
             std::collections::btree_map::Entry::Occupied(table) => table.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => place.insert(Groups::Table(if self.to_freeze {
-                GroupTable::to_freeze(self.grouping.clone())?
-            } else {
-                GroupTable::new(self.grouping.clone())?
-            })),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                place.insert(Groups::Table(GroupTable::new(self.grouping.clone())?))
+            }
         })
     }
 

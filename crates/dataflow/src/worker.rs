@@ -300,11 +300,6 @@ impl Worker {
         Ok(Some(open))
     }
 
-    /// Prepares for being frozen again and again.
-    pub fn to_freeze(&mut self) {
-        self.panes.iter_mut().for_each(|(panes, _)| panes.to_freeze());
-    }
-
     /// Takes its part of a state into a fresh worker, one of `workers`. The slots of panes are partitions; those of
     /// commutative aggregates are the workers of the earlier run, and go to any.
     pub fn load(&mut self, state: &State, workers: usize) -> Result<(), Error> {

@@ -184,9 +184,6 @@ impl World {
             if let Some(spill) = &spill {
                 worker.spill_to(spill, workers);
             }
-            if keep.is_some() {
-                worker.to_freeze();
-            }
             if let Some(state) = &state {
                 worker.load(state, workers)?;
             }
