@@ -235,6 +235,16 @@ def session_of_all():
     return [{"s": iso(start), "e": iso(end), "visits": len(rows)} for _, start, end, rows in sessions(VISITS, 30_000, everything)]
 
 
+def session_by_nulls():
+    def key(row):
+        return (row["pages"] > 0, row["who"] if row["pages"] > 3 else None, row["who"] if row["pages"] <= 3 else None)
+
+    return [
+        {"seen": seen, "many": many, "few": few, "s": iso(start), "e": iso(end), "visits": len(rows)}
+        for (seen, many, few), start, end, rows in sessions(VISITS, 300_000, key)
+    ]
+
+
 def join_inner():
     orders, clicks = counts(ORDERS), counts(CLICKS, click_time)
     return [
@@ -445,8 +455,8 @@ def sketch_combine():
 
 
 QUERIES = [
-    tumble_count, tumble_by_alias, hop_sums, hop_as_tumble, session_by_visitor, session_of_all, join_inner, join_left,
-    join_full, view_of_view, cte_nested, unnest_tags, top_by_window, top_by_region, union_all, regroup, raw_json,
+    tumble_count, tumble_by_alias, hop_sums, hop_as_tumble, session_by_visitor, session_by_nulls, session_of_all, join_inner,
+    join_left, join_full, view_of_view, cte_nested, unnest_tags, top_by_window, top_by_region, union_all, regroup, raw_json,
     json_operators, memory_table, generated_columns, filter_and_having, aggregates, nested_top, expressions,
     event_time_field, bad_data_drop, late_rows, approx_top_k, approx_top_sum, sketch_combine,
 ]  # fmt: skip

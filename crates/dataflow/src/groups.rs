@@ -430,3 +430,46 @@ fn accumulator(aggregate: &Aggregate) -> Result<Box<dyn GroupsAccumulator>, Erro
         })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::StringViewArray;
+    use datafusion_physical_expr::expressions::Column;
+
+    /// Rows of two keys, of which one may be NULL.
+    fn rows(numbers: &[i64]) -> RecordBatch {
+        let texts = numbers
+            .iter()
+            .map(|n| (n % 3 > 0).then(|| format!("a text of number {n}")));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(texts.collect::<StringViewArray>()),
+            Arc::new(Int64Array::from(numbers.to_vec())),
+        ];
+        let field = |name: &str, column: &ArrayRef| Field::new(name, column.data_type().clone(), true);
+        let schema = Schema::new(vec![field("text", &columns[0]), field("number", &columns[1])]);
+        RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+    }
+
+    #[test]
+    fn a_table_goes_on_after_it_was_frozen_or_emptied() {
+        let key = |at, name: &str| NamedExpr {
+            expr: Arc::new(Column::new(name, at)),
+            name: name.into(),
+        };
+        let schema = rows(&[]).schema();
+        let grouping = Grouping::new(&schema, &[key(0, "text"), key(1, "number")], &[], false).unwrap();
+        let mut table = GroupTable::new(Arc::new(grouping)).unwrap();
+        for _ in 0..2 {
+            let mut add = |numbers: &[i64]| {
+                let inputs = table.grouping.inputs(&rows(numbers), None).unwrap();
+                table.update(&inputs).unwrap();
+                table.freeze().unwrap().into_partial().unwrap()
+            };
+            assert_eq!(add(&[3, 1, 2, 1]), rows(&[3, 1, 2]));
+            assert_eq!(add(&[2, 4, 3, 5]), rows(&[3, 1, 2, 4, 5]));
+            assert_eq!(table.take_partial().unwrap(), rows(&[3, 1, 2, 4, 5]));
+            assert!(table.is_empty());
+        }
+    }
+}
