@@ -16,6 +16,7 @@ use crate::spill::{Life, Partial, Spill, open};
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use hitters_planner::window::Window;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Start of the pane that a time is in. Panes are aligned to the epoch.
@@ -259,9 +260,24 @@ impl Panes {
         self.freeze().map(Some)
     }
 
-    /// Adds a saved pane.
+    /// Adds a saved pane. One that is on disk stays there, unless another one had groups of the same pane.
     pub fn load(&mut self, saved: &PanePartial) -> Result<(), Error> {
         let slot = self.worker_slot.unwrap_or(saved.slot);
+        if let (Some(spill), Some(runs)) = (&self.spill, saved.partial.runs()) {
+            let stays = match self.open.entry((saved.pane, slot)) {
+                Entry::Vacant(place) => {
+                    place.insert(Groups::Spilled(open::SpilledPane::of(spill, &self.grouping, runs)));
+                    true
+                }
+                Entry::Occupied(mut place) => match place.get_mut() {
+                    Groups::Spilled(pane) => pane.append(runs),
+                    Groups::Table(_) => false,
+                },
+            };
+            if stays {
+                return Ok(());
+            }
+        }
         for rows in saved.partial.batches() {
             match self.groups_of(saved.pane, slot)? {
                 Groups::Table(table) => table.merge(&rows?)?,
@@ -293,10 +309,8 @@ impl Panes {
 
     fn groups_of(&mut self, pane: i64, slot: usize) -> Result<&mut Groups, Error> {
         Ok(match self.open.entry((pane, slot)) {
-            std::collections::btree_map::Entry::Occupied(table) => table.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(Groups::Table(GroupTable::new(self.grouping.clone())?))
-            }
+            Entry::Occupied(table) => table.into_mut(),
+            Entry::Vacant(place) => place.insert(Groups::Table(GroupTable::new(self.grouping.clone())?)),
         })
     }
 

@@ -17,7 +17,7 @@ use crate::merge::SavedPartial;
 use crate::operator::Saved;
 use crate::panes::PanePartial;
 use crate::source::At;
-use crate::spill::{Life, Partial, Spill};
+use crate::spill::{Life, Partial, Spill, open};
 use arrow::array::RecordBatch;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ pub fn restore(
                     state.windows[window].0.push(PanePartial {
                         pane: entry.tag.0,
                         slot,
-                        partial: room.keep(entry.rows, windows.get(window))?,
+                        partial: room.keep(entry.rows, windows.get(window), Life::Brief)?,
                     });
                 }
                 (Kind::Merge, Some(window)) => {
@@ -104,7 +104,7 @@ pub fn restore(
                     };
                     state.end.windows[window].0.push(SavedPartial {
                         tag: (entry.tag.0, second),
-                        partial: room.keep(entry.rows, windows.get(window))?,
+                        partial: room.keep(entry.rows, windows.get(window), Life::Long)?,
                     });
                 }
                 (Kind::Operator, None) => state.end.operators[node].push(Saved {
@@ -142,13 +142,17 @@ struct Room<'s> {
 }
 
 impl Room<'_> {
-    fn keep(&mut self, rows: RecordBatch, grouping: Option<&Arc<Grouping>>) -> Result<Partial, Error> {
-        let mut partial = Partial::from(rows);
+    /// Open panes have a brief life.
+    fn keep(&mut self, rows: RecordBatch, grouping: Option<&Arc<Grouping>>, life: Life) -> Result<Partial, Error> {
+        let mut partial = Partial::from(rows.clone());
         let bytes = partial.held();
         match (self.spill, grouping) {
             // Rows without groups say something by being there.
-            (Some(spill), Some(grouping)) if partial.rows() > 0 && self.held + bytes > spill.shares.closed / 2 => {
-                partial.store(spill, grouping, Life::Long)?;
+            (Some(spill), Some(grouping)) if rows.num_rows() > 0 && self.held + bytes > spill.shares.closed / 2 => {
+                match life {
+                    Life::Brief => partial = open::store(spill, grouping, &rows)?,
+                    Life::Long => partial.store(spill, grouping, life)?,
+                }
             }
             _ => self.held += bytes,
         }

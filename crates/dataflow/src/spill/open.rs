@@ -41,6 +41,27 @@ struct Range {
     log: Option<Log>,
 }
 
+impl Range {
+    fn of(run: &Arc<Run>) -> Self {
+        Self {
+            from: run.first().into(),
+            state: Some(run.clone()),
+            log: None,
+        }
+    }
+}
+
+/// Writes the states of an open pane that was saved, without a look at its groups.
+pub fn store(spill: &Arc<Spill>, grouping: &Grouping, rows: &RecordBatch) -> Result<Partial, Error> {
+    let mut partial = Partial::default();
+    for range in cut(spill, grouping, Box::default(), rows)? {
+        if let Some(run) = range.state {
+            partial.append(run.into());
+        }
+    }
+    Ok(partial)
+}
+
 impl SpilledPane {
     /// Writes the groups of a table, which is empty afterwards.
     pub fn new(spill: &Arc<Spill>, grouping: &Arc<Grouping>, table: &mut GroupTable) -> Result<Self, Error> {
@@ -52,6 +73,31 @@ impl SpilledPane {
             waiting: Vec::new(),
             waiting_bytes: 0,
         })
+    }
+
+    /// The groups of runs, the keys of each behind those of the one before: what [`store`] wrote.
+    pub fn of(spill: &Arc<Spill>, grouping: &Arc<Grouping>, runs: &[Arc<Run>]) -> Self {
+        let mut ranges: Vec<Range> = runs.iter().map(Range::of).collect();
+        if let Some(first) = ranges.first_mut() {
+            first.from = Box::default();
+        }
+        Self {
+            grouping: grouping.clone(),
+            spill: spill.clone(),
+            ranges,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+        }
+    }
+
+    /// Takes more such runs, before rows come; false if their keys are not behind all that are there.
+    pub fn append(&mut self, runs: &[Arc<Run>]) -> bool {
+        let last = self.ranges.last().and_then(|range| range.state.as_ref());
+        let behind = matches!((last, runs.first()), (Some(last), Some(first)) if last.is_before(first));
+        if behind {
+            self.ranges.extend(runs.iter().map(Range::of));
+        }
+        behind
     }
 
     /// Takes rows.
@@ -260,4 +306,55 @@ fn split(
     taken
         .map(|(place, positions)| Ok((place, take_rows(rows, &UInt32Array::from(positions))?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{MemoryStore, Shares};
+    use super::*;
+    use arrow::array::{ArrayRef, AsArray, Int64Array};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use datafusion_physical_expr::expressions::Column;
+    use hitters_planner::plan::NamedExpr;
+
+    fn rows(numbers: &[i64]) -> RecordBatch {
+        let schema = Schema::new(vec![Field::new("number", DataType::Int64, true)]);
+        let numbers: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+        RecordBatch::try_new(Arc::new(schema), vec![numbers]).unwrap()
+    }
+
+    #[test]
+    fn states_that_were_saved_become_a_pane_without_being_written_again() {
+        let blocks = MemoryStore::default();
+        let shares = Shares {
+            open: 0,
+            closed: 0,
+            block: 256,
+            range: 1024,
+        };
+        let spill = Spill::new(Box::new(blocks.clone()), shares);
+        let key = NamedExpr {
+            expr: Arc::new(Column::new("number", 0)),
+            name: "number".into(),
+        };
+        let grouping = Arc::new(Grouping::new(&rows(&[]).schema(), &[key], &[], false).unwrap());
+        let mixed: Vec<i64> = (0..1000).map(|number| number * 7919 % 1000).collect();
+        let saved = store(&spill, &grouping, &rows(&mixed)).unwrap();
+        let (runs, puts) = (saved.runs().unwrap(), blocks.puts());
+        assert!(runs.len() > 3);
+        let mut pane = SpilledPane::of(&spill, &grouping, &runs[..2]);
+        assert!(pane.append(&runs[2..]));
+        assert!(!pane.append(&runs[..1]));
+        assert_eq!((pane.groups(), blocks.puts()), (1000, puts));
+        pane.add(&grouping.inputs(&rows(&[5, 2000, -1]), None).unwrap())
+            .unwrap();
+        let closed = pane.close().unwrap();
+        let batches = closed.batches().map(|rows| rows.unwrap());
+        let found: Vec<i64> = batches
+            .flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect();
+        assert!(found.into_iter().eq([-1].into_iter().chain(0..1000).chain([2000])));
+        drop((closed, saved));
+        assert_eq!(blocks.blocks(), 0);
+    }
 }

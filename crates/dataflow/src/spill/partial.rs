@@ -45,6 +45,14 @@ impl Partial {
         &self.pieces
     }
 
+    /// Its runs, if it is on disk and one piece.
+    pub fn runs(&self) -> Option<&[Arc<Run>]> {
+        match self.pieces.as_slice() {
+            [Piece::Stored(runs)] => Some(runs),
+            _ => None,
+        }
+    }
+
     /// Adds what merges behind it.
     pub fn append(&mut self, other: Self) {
         for piece in other.pieces {

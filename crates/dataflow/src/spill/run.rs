@@ -84,6 +84,11 @@ impl Run {
         self.blocks.get(block)
     }
 
+    /// The least of its keys.
+    pub fn first(&self) -> &[u8] {
+        &self.first
+    }
+
     /// Whether all keys of the other run are greater.
     pub fn is_before(&self, other: &Self) -> bool {
         self.last < other.first
