@@ -66,11 +66,11 @@ impl Encoded {
     }
 
     pub fn take(&mut self) -> Values {
-        Values::Encoded(self.data_type.clone(), self.text.take())
+        Values::Encoded(self.data_type.clone(), self.text.take_texts())
     }
 
     pub fn copy(&self) -> Values {
-        Values::Encoded(self.data_type.clone(), self.text.copy())
+        Values::Encoded(self.data_type.clone(), self.text.copy_texts())
     }
 
     pub fn size(&self) -> usize {

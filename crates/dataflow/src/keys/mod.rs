@@ -257,11 +257,11 @@ impl Column {
     }
 
     fn take(&mut self) -> Values {
-        each!(self, column => column.take().into())
+        each!(self, column => column.take())
     }
 
     fn copy(&self) -> Values {
-        each!(self, column => column.copy().into())
+        each!(self, column => column.copy())
     }
 
     fn size(&self) -> usize {

@@ -2,7 +2,7 @@
 //! in blocks, with their first four bytes beside the length.
 
 use super::NULL;
-use super::values::shrunk;
+use super::values::{Values, shrunk};
 use crate::Error;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, ByteView, MAX_INLINE_VIEW_LEN, NullBufferBuilder, StringViewArray,
@@ -169,14 +169,22 @@ impl Text {
         }
     }
 
-    pub fn take(&mut self) -> Texts {
+    pub fn take(&mut self) -> Values {
+        Values::Text(self.take_texts())
+    }
+
+    pub fn copy(&self) -> Values {
+        Values::Text(self.copy_texts())
+    }
+
+    pub fn take_texts(&mut self) -> Texts {
         let (mut blocks, block) = (std::mem::take(&mut self.full), shrunk(&mut self.block));
         blocks.extend((!block.is_empty()).then(|| Buffer::from_vec(block)));
         let (views, nulls) = (shrunk(&mut self.views), self.nulls.finish());
         self.texts(views, blocks, nulls)
     }
 
-    pub fn copy(&self) -> Texts {
+    pub fn copy_texts(&self) -> Texts {
         let mut blocks = self.full.clone();
         blocks.extend((!self.block.is_empty()).then(|| Buffer::from_vec(self.block.clone())));
         self.texts(self.views.clone(), blocks, self.nulls.finish_cloned())

@@ -33,12 +33,6 @@ impl KeyColumns {
     }
 }
 
-impl From<Texts> for Values {
-    fn from(texts: Texts) -> Self {
-        Self::Text(texts)
-    }
-}
-
 impl Values {
     fn array(self) -> Result<ArrayRef, Error> {
         match self {
