@@ -8,6 +8,7 @@
 
 use crate::Error;
 use crate::batch::{Batch, record_batch};
+use crate::durations;
 use crate::expr::evaluate;
 use crate::frontier::START;
 use crate::source::Rows;
@@ -53,10 +54,16 @@ struct Evaluated {
 impl EventTime {
     /// For the rows of this node; `schema` is that of its output.
     pub fn new(node: &SourceNode, schema: SchemaRef) -> Self {
+        let columns = columns(node);
+        let shorter = |expr: &Arc<dyn PhysicalExpr>| durations::of_intervals(expr, &columns);
+        let generated = node.generated.iter().map(|column| NamedExpr {
+            expr: shorter(&column.expr),
+            name: column.name.clone(),
+        });
         Self {
-            generated: node.generated.clone(),
-            event_time: node.event_time.clone(),
-            watermark: node.watermark.clone(),
+            generated: generated.collect(),
+            event_time: node.event_time.as_ref().map(shorter),
+            watermark: node.watermark.as_ref().map(shorter),
             output: node.output.clone(),
             schema,
         }
@@ -145,6 +152,22 @@ impl EventTime {
             .filter_map(|row| Some((row, reason(row)?)))
             .collect()
     }
+}
+
+/// The stored and generated columns of a source side by side.
+fn columns(node: &SourceNode) -> Schema {
+    let stored = node.table.stored_schema();
+    let mut fields: Vec<Arc<Field>> = node
+        .stored
+        .iter()
+        .map(|place| stored.fields()[*place].clone())
+        .collect();
+    let stored = Schema::new(fields.clone());
+    fields.extend(node.generated.iter().map(|column| {
+        let data_type = column.expr.data_type(&stored).unwrap_or(DataType::Null);
+        Arc::new(Field::new(&column.name, data_type, true))
+    }));
+    Schema::new(fields)
 }
 
 /// A timestamp column as nanoseconds since the epoch; out of their range (the year 9999) is an error.

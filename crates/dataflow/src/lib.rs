@@ -19,6 +19,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod clock;
+mod durations;
 pub mod error;
 pub mod event_time;
 pub mod expr;
