@@ -201,6 +201,11 @@ fn faults_of_the_clusters_planner_are_drawn_in_the_users_file_without_secrets() 
         ],
     );
     assert!(!said.stderr.contains("hush"), "{}", said.stderr);
+    // What only its makers understand comes with what to do.
+    let fault = json!({ "message": "Schema error: No field named __common_expr_1. Valid fields are events.item." });
+    world.stub.world(|world| world.planner = vec![fault]);
+    let ran = world.run(&["deploy", "--yes"]);
+    ran.fails(3, &["No field named __common_expr_1", "holds the same call twice"]);
     assert!(world.stub.changes().is_empty());
 }
 

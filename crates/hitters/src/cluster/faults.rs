@@ -33,8 +33,16 @@ fn fault(pipeline: &Pipeline, diagnostic: Diagnostic) -> Fault {
     Fault {
         message: format!("the cluster's planner: {}", script.mask(diagnostic.message.trim_end())),
         place,
-        hint: None,
+        hint: way_out(&diagnostic.message).map(str::to_owned),
     }
+}
+
+/// What to do about messages of the planner that speak of its own inside.
+fn way_out(message: &str) -> Option<&'static str> {
+    message.contains("__common_expr_").then_some(
+        "an expression of GENERATED ALWAYS AS or WATERMARK FOR holds the same call twice outside of coalesce(), which Arroyo does not \
+         take: write it so that it stands there once, as sql/tables/messages.sql does",
+    )
 }
 
 /// Why a job failed, at the table that it failed to read or write.
