@@ -11,7 +11,7 @@ use hitters_tests::services::{Cassandra, Redis};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use support::minutes::{BEGIN, GROUPS, MINUTE, PARTITIONS, Windows, rows, send, set};
+use support::minutes::{BEGIN, GROUPS, MINUTE, PARTITIONS, Windows, kill_again_and_again, rows, send, set};
 use support::outside::Outside;
 use support::running::Running;
 use support::serving::Serving;
@@ -168,29 +168,9 @@ fn killed_at_any_time_it_loses_nothing_and_writes_nothing_twice() {
     let minutes = 1510;
     let all = rows(0, minutes);
     send(&world.outside, &world.topic, &all);
-    let all_records = world.outside.records(&world.topic) as i64;
-    let (mut kills, mut between, mut last) = (0, 0, 0);
-    while kills < 6 && last < all_records {
-        let mut run = Running::start(world.arguments(&[]));
-        assert!(run.says("records to read"), "{}", run.said);
-        // At any time, and when it has just kept a position.
-        if kills % 2 == 0 {
-            std::thread::sleep(Duration::from_millis(50 + 90 * kills));
-        } else {
-            let until = Instant::now() + Duration::from_secs(60);
-            while world.kept() == last {
-                assert!(Instant::now() < until, "{}", run.said);
-            }
-        }
-        run.kill();
-        kills += 1;
-        let kept = world.kept();
-        assert!(kept >= last, "the position goes back from {last} to {kept}");
-        between += u32::from(kept > last && kept < all_records);
-        last = kept;
-    }
-    assert!(between > 0, "{kills} kills, and none on the way");
-    println!("{kills} kills, after {between} of them part of the records was kept");
+    let records = world.outside.records(&world.topic) as i64;
+    let pause = |kills| Duration::from_millis(50 + 90 * kills);
+    kill_again_and_again(records, pause, || Running::start(world.arguments(&[])), || world.kept());
     let summary = world.once(&[]);
     assert_eq!(
         (&summary["behind"], &summary["skipped"]),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use support::minutes::{BEGIN, GROUPS, MINUTE, PARTITIONS, rows, send};
+use support::minutes::{BEGIN, GROUPS, MINUTE, PARTITIONS, kill_again_and_again, rows, send};
 use support::outside::Outside;
 use support::running::Running;
 use support::{command, ended, root, run};
@@ -178,28 +178,13 @@ fn killed_at_any_time_it_loses_nothing_and_a_second_pass_changes_nothing() {
     let all = rows(0, minutes);
     send(&world.outside, &world.topic, &all);
     let records = world.records();
-    let (mut kills, mut between, mut last) = (0, 0, 0);
-    while kills < 6 && last < records {
-        let mut run = Running::start(world.arguments(KEPT, &[]));
-        assert!(run.says("records to read"), "{}", run.said);
-        // At any time, and when it has just kept a position.
-        if kills % 2 == 0 {
-            std::thread::sleep(Duration::from_millis(10 + 40 * kills));
-        } else {
-            let until = Instant::now() + Duration::from_secs(60);
-            while world.kept() == last {
-                assert!(Instant::now() < until, "{}", run.said);
-            }
-        }
-        run.kill();
-        kills += 1;
-        let kept = world.kept();
-        assert!(kept >= last, "the position goes back from {last} to {kept}");
-        between += u32::from(kept > last && kept < records);
-        last = kept;
-    }
-    println!("{kills} kills, after {between} of them part of the records was kept");
-    assert!(between > 0, "{kills} kills, and none on the way");
+    let pause = |kills| Duration::from_millis(10 + 40 * kills);
+    kill_again_and_again(
+        records,
+        pause,
+        || Running::start(world.arguments(KEPT, &[])),
+        || world.kept(),
+    );
     let summary = world.once(KEPT, &[]);
     assert_eq!(
         (&summary["behind"], &summary["skipped"]),

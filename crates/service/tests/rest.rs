@@ -7,6 +7,8 @@ use hitters_results::RedisStore;
 use hitters_tests::services::Redis;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::{Running, embedded, rows, to_redis};
@@ -257,4 +259,42 @@ fn what_one_store_lacks_another_answers_and_the_one_that_is_away_is_named() {
     assert_eq!(rest["source"]["missing_stores"], serde_json::json!(["redis"]));
     let (code, _, health) = service.get("/v1/health", &[]);
     assert!(code == 200 && health.contains("degraded"), "{code} {health}");
+}
+
+#[test]
+fn a_kept_answer_counts_once_compressed_or_not() {
+    let service = Running::start(vec![embedded()], |_| {});
+    // Long enough to be worth the work.
+    let path = "/v1/pipelines/shop/series?k=3&from=2026-01-31T11:00:00Z&to=2026-01-31T12:03:00Z&step=1m";
+    let ask = |encoding: &str| {
+        let mut stream = TcpStream::connect(service.address()).unwrap();
+        let asked =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: {encoding}\r\n\r\n");
+        stream.write_all(asked.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let text = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(text.starts_with("http/1.1 200"), "{text}");
+        assert_eq!(text.contains("content-encoding: gzip"), encoding == "gzip", "{text}");
+        answer.len()
+    };
+    let counted = || {
+        let (_, _, text) = service.get("/metrics", &[]);
+        ["kept", "computed"].map(|from| {
+            let line = text.lines().find(|line| line.contains(&format!("from=\"{from}\"")));
+            line.unwrap().rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()
+        })
+    };
+    let before = counted();
+    let first = ask("gzip");
+    assert_eq!(counted(), [before[0], before[1] + 1]);
+    for (asked, encoding) in (1..).zip(["gzip", "gzip", "identity", "identity", "gzip"]) {
+        let length = ask(encoding);
+        assert!(if encoding == "gzip" {
+            length < 2 * first
+        } else {
+            length > first
+        });
+        assert_eq!(counted(), [before[0] + asked, before[1] + 1], "{asked} {encoding}");
+    }
 }

@@ -1,11 +1,13 @@
 //! Minutes of a made-up pipeline `p`, of which the second version is written to a topic.
 
 use super::outside::Outside;
+use super::running::Running;
 use base64::Engine;
 use hitters_results::Row;
 use hitters_sketch::{ItemKind, Measure, TopK};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 pub const MINUTE: i64 = 60_000;
 /// A day begins.
@@ -72,4 +74,35 @@ pub fn send(outside: &Outside, topic: &str, rows: &[Row]) {
         }
         outside.send(topic, partition, messages.iter().map(|text| Some(text.as_slice())));
     }
+}
+
+/// Kills an archive of `records` records six times, at any time after a pause that grows, and when it has just kept a position; one is killed
+/// on the way. `start` starts it, `kept` says of how many records the position is kept.
+pub fn kill_again_and_again(
+    records: i64,
+    pause: impl Fn(u64) -> Duration,
+    start: impl Fn() -> Running,
+    kept: impl Fn() -> i64,
+) {
+    let (mut kills, mut between, mut last) = (0, 0, 0);
+    while kills < 6 && last < records {
+        let mut run = start();
+        assert!(run.says("records to read"), "{}", run.said);
+        if kills % 2 == 0 {
+            std::thread::sleep(pause(kills));
+        } else {
+            let until = Instant::now() + Duration::from_secs(60);
+            while kept() == last {
+                assert!(Instant::now() < until, "{}", run.said);
+            }
+        }
+        run.kill();
+        kills += 1;
+        let now = kept();
+        assert!(now >= last, "the position goes back from {last} to {now}");
+        between += u32::from(now > last && now < records);
+        last = now;
+    }
+    println!("{kills} kills, after {between} of them part of the records was kept");
+    assert!(between > 0, "{kills} kills, and none on the way");
 }
