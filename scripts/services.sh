@@ -8,7 +8,8 @@
 #     export HITTERS_DOCKER_CHECK="$(scripts/services.sh docker)" # what reads and lints docker/, 40 MB of Python packages
 #     export HITTERS_API_CHECK="$(scripts/services.sh api)"      # schemathesis 4.32.5, 90 MB of Python packages
 #     export HITTERS_PAGE_CHECK="$(scripts/services.sh page)"    # rules of accessibility for the page, 10 MB of Python packages
-#     export HITTERS_POSTGRES_CHECK="$(scripts/services.sh postgres)" # psycopg, a driver of PostgreSQL, 20 MB of Python packages
+#     export HITTERS_POSTGRES_CHECK="$(scripts/services.sh postgres)" # drivers of PostgreSQL and SQLAlchemy, 50 MB of Python packages
+#     export HITTERS_JDBC_LIB="$(scripts/services.sh jdbc)"      # the JDBC driver of PostgreSQL, 1 MB
 #
 # Jars come from Maven Central and are checked against tests/NAME/jars.sha256, Python packages come from PyPI. Each is fetched once into
 # HITTERS_CACHE (default: ~/.cache/hitters). Redis comes from the system's packages (scripts/setup.sh).
@@ -75,10 +76,11 @@ cassandra) jars cassandra "Apache Cassandra 5.0.8" "${HITTERS_CASSANDRA_LIB:-$ca
 s3) python s3 "moto 5.2.5" "${HITTERS_MOTO:-$cache/moto-5.2.5}" ;;
 page) python page "rules of accessibility" "${HITTERS_PAGE_CHECK:-$cache/page-check}" ;;
 api) python api "schemathesis 4.32.5" "${HITTERS_API_CHECK:-$cache/api-check}" ;;
-postgres) python postgres "a driver of PostgreSQL" "${HITTERS_POSTGRES_CHECK:-$cache/postgres-check}" ;;
+jdbc) jars jdbc "the JDBC driver of PostgreSQL 42.7.13" "${HITTERS_JDBC_LIB:-$cache/jdbc-42.7.13}" ;;
+postgres) python postgres "drivers of PostgreSQL" "${HITTERS_POSTGRES_CHECK:-$cache/postgres-check}" ;;
 docker) python docker "a YAML reader and a linter" "${HITTERS_DOCKER_CHECK:-$cache/docker-check}" ;;
 *)
-    say "there is no service '$1': kafka, hdfs, cassandra, s3, docker, page, api, postgres"
+    say "there is no service '$1': kafka, hdfs, cassandra, s3, docker, page, api, postgres, jdbc"
     exit 2
     ;;
 esac

@@ -2,7 +2,8 @@
 //!
 //! pgwire speaks the protocol, DataFusion plans and runs the SQL around the answers (filters, sorting, joins, limits), and
 //! `datafusion-pg-catalog` shows what clients look for in `pg_catalog`. The answers themselves come from the same code as those of
-//! REST: `calls` and `conditions` turn a statement into the parameters of a question, `functions` its JSON into rows.
+//! REST: `calls` and `conditions` turn a statement into the parameters of a question, `functions` its JSON into rows. What clients ask the
+//! catalog beyond that library is answered by `information`, `builtins`, `known`, `dialect` and `absent`.
 //!
 //! What is bounded: connections, bytes of a message, time of a statement, memory of all statements together, rows of a table,
 //! calls and groups of a statement. Nothing is written to disk, and no statement writes.
@@ -11,12 +12,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod absent;
+mod builtins;
 mod calls;
 mod catalog;
 mod conditions;
+mod dialect;
 mod faults;
 mod functions;
 mod handlers;
+mod information;
+mod known;
 mod planner;
 mod rows;
 mod session;
@@ -25,6 +31,7 @@ mod table;
 
 use catalog::{Callable, Tables};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -239,7 +246,8 @@ impl Template {
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             .build_arc()?;
         let mut config = SessionConfig::new()
-            .with_information_schema(true)
+            // It has one of its own (`information`).
+            .with_information_schema(false)
             .with_default_catalog_and_schema(DATABASE, "public")
             // Answers are small, and rows keep their order.
             .with_target_partitions(1);
@@ -274,6 +282,7 @@ impl Template {
             Volatility::Stable,
             Arc::new(recovery),
         ));
+        builtins::all().for_each(|function| context.register_udf(function));
         Ok(Self {
             state: context.state(),
             statics: Arc::new(PgCatalogStaticTables::try_new()?),
@@ -287,6 +296,8 @@ impl Template {
         let list: Arc<dyn CatalogProviderList> = Arc::new(MemoryCatalogProviderList::new());
         let catalog = Arc::new(MemoryCatalogProvider::new());
         catalog.register_schema("public", Arc::new(Tables::new(session.clone())))?;
+        let information = information::Information::new(DATABASE, Arc::downgrade(&list));
+        catalog.register_schema(INFORMATION_SCHEMA, Arc::new(information))?;
         let seen = Seen(Arc::downgrade(&list));
         let statics = PgCatalogSchemaProvider::try_new(seen, self.statics.clone(), EmptyContextProvider)?;
         catalog.register_schema("pg_catalog", Arc::new(statics))?;
@@ -320,7 +331,9 @@ impl CatalogInfo for Seen {
     }
 
     async fn schema_names(&self, catalog: &str) -> Result<Option<Vec<String>>> {
-        self.list()?.schema_names(catalog).await
+        // What is a part of the catalog itself is no schema to look into.
+        let names = self.list()?.schema_names(catalog).await?;
+        Ok(names.map(|names| names.into_iter().filter(|name| name != INFORMATION_SCHEMA).collect()))
     }
 
     async fn table_names(&self, catalog: &str, schema: &str) -> Result<Option<Vec<String>>> {

@@ -1,7 +1,10 @@
 //! From the text of a statement to a plan: what kind of statement it is, and what it reads.
 
+use crate::absent;
 use crate::calls::{self, Calls};
+use crate::dialect;
 use crate::faults::{self, error};
+use crate::known;
 use crate::session::Session;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::DataType;
@@ -24,12 +27,6 @@ use std::sync::Arc;
 const MOST_STATEMENTS: usize = 32;
 /// Parameters of one statement.
 const MOST_PARAMETERS: usize = 1000;
-
-/// How a driver of Java asks for primary keys (`getPrimaryKeys`): by a function whose rows have fields of their own, which cannot be planned.
-/// There are no keys, so that the answer is known.
-const PRIMARY_KEYS: [&str; 2] = ["information_schema._pg_expandarray", "PK_NAME"];
-const NO_KEYS: &str = "SELECT CAST(NULL AS TEXT) AS table_cat, CAST(NULL AS TEXT) AS table_schem, CAST(NULL AS TEXT) AS table_name, \
-    CAST(NULL AS TEXT) AS column_name, CAST(NULL AS SMALLINT) AS key_seq, CAST(NULL AS TEXT) AS pk_name WHERE false";
 
 /// What kind a statement is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,12 +88,12 @@ impl Planner {
     /// # Errors
     /// If it is no SQL, or too much of it.
     pub fn parse(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
-        let asks_for_keys = PRIMARY_KEYS.iter().all(|part| sql.contains(part));
-        let sql = if asks_for_keys { NO_KEYS } else { sql };
-        let parsed = self
-            .parser
-            .parse(sql)
-            .map_err(|fault| error("42601", fault.to_string(), ""))?;
+        let parsed = self.parser.parse(&known::said(sql));
+        let mut parsed = parsed.map_err(|fault| error("42601", fault.to_string(), ""))?;
+        for statement in &mut parsed {
+            dialect::rewrite(statement);
+            absent::rewrite(statement);
+        }
         if parsed.len() > MOST_STATEMENTS {
             let said = format!(
                 "{} statements in one message; at most {MOST_STATEMENTS} are taken",

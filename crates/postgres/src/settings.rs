@@ -39,6 +39,16 @@ const FIXED: [(&str, &str); 22] = [
     ("transaction_read_only", "on"),
 ];
 
+/// The value of a setting that is the same for all connections.
+pub fn fixed(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    match name.as_str() {
+        "timezone" => Some("UTC"),
+        name if KEPT.contains(&name) => Some(initial(name)),
+        name => FIXED.iter().find(|(known, _)| *known == name).map(|(_, value)| *value),
+    }
+}
+
 fn unknown(name: &str) -> PgWireError {
     let known: Vec<&str> = FIXED.iter().map(|(name, _)| *name).collect();
     let hint = format!(
@@ -67,7 +77,7 @@ pub fn set<C: ClientInfo>(session: &Session, client: &mut C, statement: &Set) ->
         Set::SetTimeZone { value, .. } => assign(session, client, "timezone", &text(value)),
         Set::SetNames { charset_name, .. } => assign(session, client, "client_encoding", &charset_name.value),
         // Isolation and read-only modes: every statement sees the newest closed windows, and nothing writes.
-        Set::SetNamesDefault {} | Set::SetTransaction { .. } => Ok(()),
+        Set::SetNamesDefault {} | Set::SetTransaction { .. } | Set::SetRole { role_name: None, .. } => Ok(()),
         other => Err(error("0A000", format!("{other} is not to be had here"), "")),
     }
 }

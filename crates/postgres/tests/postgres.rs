@@ -1,11 +1,11 @@
-//! The answers by SQL: psycopg in text and binary, psql with its own questions to the catalog.
+//! The answers by SQL: psycopg in text and binary, psql, JDBC and SQLAlchemy with their own questions to the catalog, and those of dashboards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use hitters_postgres::Server;
 use hitters_results::{EmbeddedStore, Row, Store};
 use hitters_service::{Access, KeyFile, Options, Service, ServiceError, Tls};
 use hitters_sketch::{ItemKind, Measure, TopK};
-use hitters_tests::services::certificate;
+use hitters_tests::services::{cached, certificate};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -127,29 +127,48 @@ fn access(name: &str, pipeline: &str, region: Option<&str>, limit_per_second: Op
     }
 }
 
-/// The environment that scripts/services.sh makes.
-fn python() -> PathBuf {
-    let cache = || {
-        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-        Some(home.join("hitters"))
-    };
-    let in_cache = || {
-        Some(
-            std::env::var_os("HITTERS_CACHE")
-                .map(PathBuf::from)
-                .or_else(cache)?
-                .join("postgres-check"),
-        )
-    };
-    let given = std::env::var_os("HITTERS_POSTGRES_CHECK").map(PathBuf::from);
-    let python = given.or_else(in_cache).unwrap_or_default().join("bin/python3");
-    assert!(
-        python.exists(),
-        "there is no {}: run the tests by `make test`, or scripts/services.sh postgres",
-        python.display()
-    );
+/// A script of tests/postgres, in the environment that scripts/services.sh makes.
+fn python(script: &str) -> Command {
+    let environment = cached("HITTERS_POSTGRES_CHECK", "postgres-check", "bin/python3");
+    let mut python = Command::new(environment.join("bin/python3"));
+    python.arg(tests().join("postgres").join(script));
     python
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")
+}
+
+/// A service with one key, for whom somebody runs a program.
+fn with_a_key(run: impl FnOnce(&Running, &str) -> Command) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let key = KeyFile::new(&path).add(access("all", "*", None, Some(1_000_000)), None);
+    let service = Running::start(|options| options.keys = Some(path));
+    let done = run(&service, &key.unwrap()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn superset_grafana_and_metabase_find_what_they_ask_for() {
+    with_a_key(|service, key| {
+        let mut python = python("dashboards.py");
+        python.arg(service.sql.port().to_string()).arg(key);
+        python
+    });
+}
+
+#[test]
+fn a_driver_of_java_finds_what_it_asks_for() {
+    with_a_key(|service, key| {
+        let jars = cached("HITTERS_JDBC_LIB", "jdbc-42.7.13", "postgresql-42.7.13.jar");
+        let mut java = Command::new("java");
+        java.args(["-XX:TieredStopAtLevel=1", "-cp"]);
+        java.arg(jars.join("postgresql-42.7.13.jar"))
+            .arg(tests().join("jdbc/Check.java"));
+        java.arg(service.sql.port().to_string()).arg(key);
+        java
+    });
 }
 
 #[test]
@@ -168,9 +187,8 @@ fn a_driver_finds_by_sql_what_rest_says() {
     });
     let service = Running::start(|options| options.keys = Some(path.clone()));
     let config = json!({ "url": service.url, "port": service.sql.port(), "keys": keys, "ca": null });
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/postgres/check.py");
-    let mut python = Command::new(python());
-    python.arg(script).arg(config.to_string());
+    let mut python = python("check.py");
+    python.arg(config.to_string());
     python.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut running = python.spawn().unwrap();
     let mut answers = running.stdin.take().unwrap();

@@ -93,7 +93,7 @@ pub(crate) fn node_certificate(folder: &Path, name: &str) {
 }
 
 /// A folder that scripts/services.sh leaves, with this file in it: `variable` names it, or it has this name in the cache.
-fn cached(variable: &str, name: &str, file: &str) -> PathBuf {
+pub fn cached(variable: &str, name: &str, file: &str) -> PathBuf {
     let cache = || {
         let root = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let root = root.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
