@@ -172,19 +172,34 @@ export class Chart {
     this.read(null);
   }
 
-  /** Steps that nobody knows are shaded. */
+  /** Steps that nobody knows are shaded, and a stretch of them says so where there is room. */
   unknown(plot) {
-    const { ctx } = plot;
+    const { total, times } = this.data;
+    for (let step = 0; step < total.length; step++) {
+      if (total[step] !== null) continue;
+      const first = step;
+      while (step + 1 < total.length && total[step + 1] === null) step++;
+      this.shade(plot, times[first] / 1000, times[step] / 1000);
+    }
+  }
+
+  shade(plot, first, last) {
+    const { ctx, bbox } = plot;
+    const ratio = devicePixelRatio;
     const half = this.data.step / 2;
+    const left = Math.max(bbox.left, plot.valToPos(first - half, "x", true));
+    const right = Math.min(bbox.left + bbox.width, plot.valToPos(last + half, "x", true));
     ctx.save();
     ctx.fillStyle = css("--unknown");
-    this.data.total.forEach((total, step) => {
-      if (total !== null) return;
-      const at = this.data.times[step] / 1000;
-      const left = Math.max(plot.bbox.left, plot.valToPos(at - half, "x", true));
-      const right = Math.min(plot.bbox.left + plot.bbox.width, plot.valToPos(at + half, "x", true));
-      ctx.fillRect(left, plot.bbox.top, right - left, plot.bbox.height);
-    });
+    ctx.fillRect(left, bbox.top, right - left, bbox.height);
+    ctx.font = `${12 * ratio}px ${css("--font")}`;
+    const text = "not known";
+    if (ctx.measureText(text).width + 24 * ratio < right - left) {
+      ctx.fillStyle = css("--muted");
+      ctx.textAlign = "center";
+      ctx.textBaseline = "top";
+      ctx.fillText(text, (left + right) / 2, bbox.top + 8 * ratio);
+    }
     ctx.restore();
   }
 
