@@ -297,12 +297,12 @@ impl GroupTable {
         assemble(&self.grouping.partial, columns, groups)
     }
 
-    /// A copy of everything, with the table as it was. Keys are copied as they lie in memory; sketches are shared until they
+    /// A copy of everything, with the table as it was. Keys are shared with copies before; sketches are shared until they
     /// change, which costs a pointer each. The states of other aggregates are given away by their owners and have to be put
     /// back.
     pub fn freeze(&mut self) -> Result<FrozenPartial, Error> {
         let groups = self.groups;
-        let keys = self.keys.as_ref().map(GroupKeys::copy);
+        let keys = self.keys.as_mut().map(GroupKeys::copy);
         self.ids.clear();
         self.ids.extend(0..groups);
         let times = self.time_columns();

@@ -69,7 +69,7 @@ impl Encoded {
         Values::Encoded(self.data_type.clone(), self.text.take_texts())
     }
 
-    pub fn copy(&self) -> Values {
+    pub fn copy(&mut self) -> Values {
         Values::Encoded(self.data_type.clone(), self.text.copy_texts())
     }
 

@@ -1,6 +1,7 @@
 //! Keys of a fixed width: numbers, times, booleans. What they mean plays no part, only their bits.
 
 use super::NULL;
+use super::shared::Shared;
 use super::values::{Values, shrunk};
 use crate::Error;
 use arrow::array::{Array, ArrayRef, AsArray, NullBufferBuilder};
@@ -15,6 +16,7 @@ pub struct Fixed<T: ArrowNativeType> {
     data_type: DataType,
     /// By group; the default where it is NULL.
     values: Vec<T>,
+    shared: Shared,
     nulls: NullBufferBuilder,
     batch: ScalarBuffer<T>,
     batch_nulls: Option<NullBuffer>,
@@ -28,6 +30,7 @@ impl<T: ArrowNativeType + From<bool> + Eq + Hash> Fixed<T> {
         Self {
             data_type: data_type.clone(),
             values: Vec::new(),
+            shared: Shared::default(),
             nulls: NullBufferBuilder::new(0),
             batch: ScalarBuffer::default(),
             batch_nulls: None,
@@ -56,7 +59,9 @@ impl<T: ArrowNativeType + From<bool> + Eq + Hash> Fixed<T> {
         Ok(())
     }
 
+    /// Lets go of the batch, whose new groups are there to stay.
     pub fn unload(&mut self) {
+        self.shared.follow(&self.values);
         (self.batch, self.batch_nulls) = (ScalarBuffer::default(), None);
     }
 
@@ -112,22 +117,24 @@ impl<T: ArrowNativeType + From<bool> + Eq + Hash> Fixed<T> {
 
     pub fn take(&mut self) -> Values {
         let (values, nulls) = (shrunk(&mut self.values), self.nulls.finish());
-        self.values_of(values, nulls)
+        self.shared = Shared::default();
+        self.values_of(values.len(), vec![Buffer::from_vec(values)], nulls)
     }
 
-    pub fn copy(&self) -> Values {
-        self.values_of(self.values.clone(), self.nulls.finish_cloned())
+    pub fn copy(&mut self) -> Values {
+        let values = self.shared.copy(&self.values);
+        self.values_of(self.values.len(), values, self.nulls.finish_cloned())
     }
 
     pub fn size(&self) -> usize {
-        self.values.capacity() * size_of::<T>() + self.nulls.allocated_size()
+        self.values.capacity() * size_of::<T>() + self.shared.size() + self.nulls.allocated_size()
     }
 
-    fn values_of(&self, values: Vec<T>, nulls: Option<NullBuffer>) -> Values {
+    fn values_of(&self, len: usize, values: Vec<Buffer>, nulls: Option<NullBuffer>) -> Values {
         Values::Fixed {
             data_type: self.data_type.clone(),
-            len: values.len(),
-            values: Buffer::from_vec(values),
+            len,
+            values,
             nulls,
         }
     }

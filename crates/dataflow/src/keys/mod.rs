@@ -15,6 +15,7 @@
 
 mod encoded;
 mod fixed;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -116,9 +117,9 @@ impl GroupKeys {
         KeyColumns(self.columns.iter_mut().map(Column::take).collect())
     }
 
-    /// The keys of all groups. Costs a copy of them, as they lie in memory.
-    pub fn copy(&self) -> KeyColumns {
-        KeyColumns(self.columns.iter().map(Column::copy).collect())
+    /// The keys of all groups. Copies those that no earlier copy has.
+    pub fn copy(&mut self) -> KeyColumns {
+        KeyColumns(self.columns.iter_mut().map(Column::copy).collect())
     }
 
     /// Bytes held. Depends on the keys alone.
@@ -260,7 +261,7 @@ impl Column {
         each!(self, column => column.take())
     }
 
-    fn copy(&self) -> Values {
+    fn copy(&mut self) -> Values {
         each!(self, column => column.copy())
     }
 

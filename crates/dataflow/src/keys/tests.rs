@@ -273,6 +273,14 @@ fn groups_are_numbered_as_they_are_first_seen_and_come_back_so() {
     for from in (0..100_000).step_by(5000) {
         keys.find(&batch(from..from + 5000), &mut groups).unwrap();
         assert!(groups.iter().copied().eq(from as usize..from as usize + 5000));
+        if from % 15_000 == 0 {
+            let copy = keys.copy().arrays().unwrap();
+            assert_eq!(
+                copy[1].as_primitive::<UInt32Type>().values(),
+                &(0..from + 5000).collect::<Vec<u32>>()
+            );
+            assert_eq!(copy[0].as_string_view().value(from as usize), text(from));
+        }
     }
     let size = keys.size();
     keys.find(&batch(49_000..51_000), &mut groups).unwrap();

@@ -2,6 +2,7 @@
 //! in blocks, with their first four bytes beside the length.
 
 use super::NULL;
+use super::shared::{Shared, joined};
 use super::values::{Values, shrunk};
 use crate::Error;
 use arrow::array::{
@@ -22,6 +23,7 @@ pub struct Text {
     data_type: DataType,
     /// By group; that of no bytes where it is NULL.
     views: Vec<u128>,
+    shared: Shared,
     /// Blocks that are full.
     full: Vec<Buffer>,
     /// The block behind them.
@@ -45,6 +47,7 @@ impl Text {
         Self {
             data_type: data_type.clone(),
             views: Vec::new(),
+            shared: Shared::default(),
             full: Vec::new(),
             block: Vec::new(),
             nulls: NullBufferBuilder::new(0),
@@ -85,7 +88,9 @@ impl Text {
         Ok(())
     }
 
+    /// Lets go of the batch, whose new groups are there to stay.
     pub fn unload(&mut self) {
+        self.shared.follow(&self.views);
         (self.batch, self.batch_blocks, self.batch_nulls) = (ScalarBuffer::default(), Arc::default(), None);
     }
 
@@ -173,7 +178,7 @@ impl Text {
         Values::Text(self.take_texts())
     }
 
-    pub fn copy(&self) -> Values {
+    pub fn copy(&mut self) -> Values {
         Values::Text(self.copy_texts())
     }
 
@@ -181,13 +186,15 @@ impl Text {
         let (mut blocks, block) = (std::mem::take(&mut self.full), shrunk(&mut self.block));
         blocks.extend((!block.is_empty()).then(|| Buffer::from_vec(block)));
         let (views, nulls) = (shrunk(&mut self.views), self.nulls.finish());
-        self.texts(views, blocks, nulls)
+        self.shared = Shared::default();
+        self.texts(vec![Buffer::from_vec(views)], blocks, nulls)
     }
 
-    pub fn copy_texts(&self) -> Texts {
+    pub fn copy_texts(&mut self) -> Texts {
         let mut blocks = self.full.clone();
         blocks.extend((!self.block.is_empty()).then(|| Buffer::from_vec(self.block.clone())));
-        self.texts(self.views.clone(), blocks, self.nulls.finish_cloned())
+        let views = self.shared.copy(&self.views);
+        self.texts(views, blocks, self.nulls.finish_cloned())
     }
 
     pub fn size(&self) -> usize {
@@ -196,13 +203,17 @@ impl Text {
             .iter()
             .map(|block| block.capacity() + size_of::<Buffer>())
             .sum();
-        self.views.capacity() * size_of::<u128>() + full + self.block.capacity() + self.nulls.allocated_size()
+        self.views.capacity() * size_of::<u128>()
+            + self.shared.size()
+            + full
+            + self.block.capacity()
+            + self.nulls.allocated_size()
     }
 
-    fn texts(&self, views: Vec<u128>, blocks: Vec<Buffer>, nulls: Option<NullBuffer>) -> Texts {
+    fn texts(&self, views: Vec<Buffer>, blocks: Vec<Buffer>, nulls: Option<NullBuffer>) -> Texts {
         Texts {
             data_type: self.data_type.clone(),
-            views: ScalarBuffer::from(views),
+            views,
             blocks,
             nulls,
         }
@@ -230,7 +241,7 @@ fn bytes(blocks: &[Buffer], view: u128) -> &[u8] {
 /// A column of keys that has left its table. Nothing else makes one.
 pub struct Texts {
     data_type: DataType,
-    views: ScalarBuffer<u128>,
+    views: Vec<Buffer>,
     blocks: Vec<Buffer>,
     nulls: Option<NullBuffer>,
 }
@@ -238,8 +249,9 @@ pub struct Texts {
 impl Texts {
     /// As a column of its type.
     pub fn array(self) -> Result<ArrayRef, Error> {
+        let views = ScalarBuffer::<u128>::from(joined(self.views));
         let narrow = matches!(self.data_type, DataType::Utf8 | DataType::Binary);
-        let bytes = || self.views.iter().map(|view| u64::from(*view as u32)).sum::<u64>();
+        let bytes = || views.iter().map(|view| u64::from(*view as u32)).sum::<u64>();
         if narrow && bytes() > i32::MAX as u64 {
             return Err(Error::State(format!("more than 2 GiB of keys of {}", self.data_type)));
         }
@@ -247,7 +259,7 @@ impl Texts {
             self.data_type,
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
         );
-        let views = views(text, self.views, self.blocks, self.nulls);
+        let views = array(text, views, self.blocks, self.nulls);
         Ok(match views.data_type() == &self.data_type {
             true => views,
             false => cast(&views, &self.data_type)?,
@@ -257,7 +269,7 @@ impl Texts {
 
 /// Looking at every key again took a tenth of the time in which they were found.
 #[allow(unsafe_code)]
-fn views(text: bool, views: ScalarBuffer<u128>, blocks: Vec<Buffer>, nulls: Option<NullBuffer>) -> ArrayRef {
+fn array(text: bool, views: ScalarBuffer<u128>, blocks: Vec<Buffer>, nulls: Option<NullBuffer>) -> ArrayRef {
     // SAFETY: it is that of `Texts`, which come from `Text` alone, and these keep what is asked for here. Every view is 0, or that
     // of a value of a batch of the same type (`load` sees to that), which are valid. A short one stands as it was. A long one kept
     // its length and first bytes, and points to a copy of its bytes in the block that was the last (`kept`): blocks only grow, at

@@ -1,6 +1,7 @@
 //! Keys that have left their table, on their way to become columns, which can wait for who has the time.
 
 use super::encoded::converter;
+use super::shared::joined;
 use super::text::Texts;
 use crate::Error;
 use arrow::array::{Array, ArrayData, ArrayRef, AsArray, BooleanArray, make_array};
@@ -18,7 +19,7 @@ pub enum Values {
     Fixed {
         data_type: DataType,
         len: usize,
-        values: Buffer,
+        values: Vec<Buffer>,
         nulls: Option<NullBuffer>,
     },
     Text(Texts),
@@ -42,6 +43,7 @@ impl Values {
                 values,
                 nulls,
             } => {
+                let values = joined(values);
                 let values = BooleanBuffer::collect_bool(len, |at| values[at] != 0);
                 Ok(Arc::new(BooleanArray::new(values, nulls)))
             }
@@ -51,7 +53,10 @@ impl Values {
                 values,
                 nulls,
             } => {
-                let data = ArrayData::builder(data_type).len(len).add_buffer(values).nulls(nulls);
+                let data = ArrayData::builder(data_type)
+                    .len(len)
+                    .add_buffer(joined(values))
+                    .nulls(nulls);
                 Ok(make_array(data.build()?))
             }
             Self::Text(texts) => texts.array(),
