@@ -157,11 +157,12 @@ impl EventTime {
 /// The stored and generated columns of a source side by side.
 fn columns(node: &SourceNode) -> Schema {
     let stored = node.table.stored_schema();
-    let mut fields: Vec<Arc<Field>> = node
-        .stored
-        .iter()
-        .map(|place| stored.fields()[*place].clone())
-        .collect();
+    let places = node.stored.iter();
+    let fields: Option<Vec<Arc<Field>>> = places.map(|place| stored.fields().get(*place).cloned()).collect();
+    // A table that says nothing of its columns, as simulations have it: then nothing is known of types.
+    let Some(mut fields) = fields else {
+        return Schema::empty();
+    };
     let stored = Schema::new(fields.clone());
     fields.extend(node.generated.iter().map(|column| {
         let data_type = column.expr.data_type(&stored).unwrap_or(DataType::Null);
