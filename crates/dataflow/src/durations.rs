@@ -86,7 +86,7 @@ mod tests {
             (moved(z, Minus, interval(0, 1, 0)), false),
         ] {
             let shorter = of_intervals(&given, &schema);
-            assert_eq!(shorter != given, changes, "{given}");
+            assert_eq!(&shorter != &given, changes, "{given}");
             let values = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(&rows).unwrap().into_array(4).unwrap();
             assert_eq!(&values(&shorter), &values(&given), "{given}");
         }
