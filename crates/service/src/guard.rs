@@ -34,7 +34,7 @@ pub fn authorization(headers: &HeaderMap) -> Option<&str> {
 async fn admit(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Admitted, Response> {
     let begun = Instant::now();
     match app.gate.authorize(authorization(headers)).await {
-        Ok(access) => count(app, access, uri, begun),
+        Ok(access) => count(app, access, uri, begun).map_err(|response| *response),
         Err(problem) => {
             audit(app, "-", uri, problem.status, begun);
             Err(problem.into_response())
@@ -46,7 +46,7 @@ async fn admit(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Admitted, Re
 ///
 /// # Errors
 /// The response that says that it is one too many.
-pub fn count(app: &App, access: Arc<Access>, uri: &Uri, begun: Instant) -> Result<Admitted, Response> {
+pub fn count(app: &App, access: Arc<Access>, uri: &Uri, begun: Instant) -> Result<Admitted, Box<Response>> {
     let counted = match app.count(&access, begun) {
         Some((limit, Err(wait))) => {
             let problem = too_many(limit, wait);
@@ -57,7 +57,7 @@ pub fn count(app: &App, access: Arc<Access>, uri: &Uri, begun: Instant) -> Resul
                 reset: wait,
             };
             limits(response.headers_mut(), limit, none);
-            return Err(response);
+            return Err(Box::new(response));
         }
         Some((limit, Ok(left))) => Some((limit, left)),
         None => None,

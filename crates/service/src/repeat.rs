@@ -149,7 +149,7 @@ pub async fn answer(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) 
     }
     let admitted = match count(app, access, uri, begun) {
         Ok(admitted) => admitted,
-        Err(response) => return Some(response),
+        Err(response) => return Some(*response),
     };
     app.metrics.hits.fetch_add(1, Relaxed);
     let mut response = Response::new(Body::empty());
