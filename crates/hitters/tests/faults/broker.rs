@@ -1,8 +1,9 @@
 //! Kafka has a bad day.
 
+use super::support::command;
 use super::support::outside::{Brokers, Outside};
 use super::support::world::World;
-use super::{PARTITIONS, pause, says, survives};
+use super::{PARTITIONS, pause, says, silent_after, survives, survives_as};
 use hitters_tests::services::{Cluster, Kafka};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +60,9 @@ fn a_broker_that_hangs_loses_no_row() {
 fn partition_leaders_that_move_lose_no_row() {
     let outside = Arc::new(Outside::new(Brokers::Two(Cluster::start()), &[]));
     let mut world = World::with(outside, "leaders-move", PARTITIONS as i32);
-    survives(&mut world, |world, _| {
+    // Who writes to a partition waits for its leader, too, which is true silence: on a slow machine for seconds.
+    let pipeline = silent_after(&world, 10);
+    survives_as(&mut world, &pipeline, command(pipeline.run(2)), |world, _| {
         let Brokers::Two(cluster) = &world.outside.kafka else {
             panic!("there are two brokers");
         };

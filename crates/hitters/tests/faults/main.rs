@@ -36,8 +36,13 @@ fn quick(sql: &str) -> String {
 
 /// Silence counts soon: an outage that is taken for it loses rows here.
 fn pipeline(world: &World) -> Pipeline {
-    let settings = "idle_timeout = \"1s\"\nidle_close = \"2s\"\n";
-    Pipeline::with(&world.outside, &world.name, &quick(&world.sql("results")), settings)
+    silent_after(world, 1)
+}
+
+/// Silence of a partition counts after so many seconds, that of all of them a second later.
+fn silent_after(world: &World, seconds: u64) -> Pipeline {
+    let settings = format!("idle_timeout = \"{seconds}s\"\nidle_close = \"{}s\"\n", seconds + 1);
+    Pipeline::with(&world.outside, &world.name, &quick(&world.sql("results")), &settings)
 }
 
 /// Something happens to a run over a stream that goes on; gives what the run said.
