@@ -13,22 +13,16 @@ import json
 import sys
 import threading
 import time
-import traceback
 import urllib.parse
 import urllib.request
 from datetime import datetime, timedelta, timezone
 
 import psycopg
+from checks import check, run_all
 
 CONFIG = json.loads(sys.argv[1])
 NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
 
 
 def connect(key="all", **more):
@@ -393,17 +387,12 @@ def main():
         assert sys.stdin.readline().strip() == "revoked"
 
     CONFIG["revoke"] = revoke
-    failed = 0
-    for function in CHECKS:
-        try:
-            with connect() as connection:
-                function(connection)
-            print(f"ok {function.__name__}", file=sys.stderr)
-        except Exception:
-            traceback.print_exc(limit=3)
-            print(f"FAILED {function.__name__}", file=sys.stderr)
-            failed += 1
-    sys.exit(1 if failed else 0)
+
+    def with_connection(function):
+        with connect() as connection:
+            function(connection)
+
+    run_all(with_connection)
 
 
 main()

@@ -8,22 +8,16 @@ The rows behind it are those of crates/postgres/tests/postgres.rs. Every check h
 """
 
 import sys
-import traceback
 from datetime import date, datetime, timedelta, timezone
 
 import psycopg
 import sqlalchemy
+from checks import check, run_all
 from sqlalchemy import create_engine, func, inspect, select, text
 
 PORT, KEY = sys.argv[1:3]
 NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
 
 
 def engine(driver):
@@ -158,17 +152,4 @@ def metabase_asks_its_questions():
     assert nested == [("a",)], nested
 
 
-def main():
-    failed = 0
-    for function in CHECKS:
-        try:
-            function()
-            print(f"ok {function.__name__}", file=sys.stderr)
-        except Exception:
-            traceback.print_exc(limit=3)
-            print(f"FAILED {function.__name__}", file=sys.stderr)
-            failed += 1
-    sys.exit(1 if failed else 0)
-
-
-main()
+run_all(lambda function: function())
