@@ -114,8 +114,8 @@ impl Kept {
         }
     }
 
-    /// True for the first who asks after its time.
-    fn is_due(&self) -> bool {
+    /// True for the first who asks after its time, and for nobody after that one.
+    fn claims_renewal(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until) && !self.renewed.swap(true, Relaxed)
     }
 
@@ -338,7 +338,7 @@ impl App {
             self.compute(resolved, wanted).await
         };
         let kept = match self.kept.get(key).await {
-            Some(old) if old.is_due() => {
+            Some(old) if old.claims_renewal() => {
                 let kept = work.await?;
                 self.kept.insert(key.clone(), kept.clone()).await;
                 kept

@@ -148,7 +148,7 @@ pub fn respond_kept(
     csv: bool,
 ) -> Result<Response, Problem> {
     let mut response = if has(headers, kept) {
-        StatusCode::NOT_MODIFIED.into_response()
+        (StatusCode::NOT_MODIFIED, [(header::VARY, VARY)]).into_response()
     } else {
         respond(kept.body(freshness), csv)?
     };
@@ -158,7 +158,6 @@ pub fn respond_kept(
         "private, max-age=1"
     };
     let fields = response.headers_mut();
-    fields.insert(header::VARY, VARY);
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(age));
     fields.insert(CACHE_STATUS, if hit { HIT } else { MISS });
     if let Ok(etag) = HeaderValue::from_str(&kept.etag) {

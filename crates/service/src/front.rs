@@ -35,7 +35,7 @@ impl Service<Request> for Front {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let (app, begun) = (&self.app, Instant::now());
-        let given = repeat::answer(app, request.method(), request.uri(), request.headers());
+        let given = repeat::answer(app, request.method(), request.uri(), request.headers(), begun);
         // Where it would have to wait, a token whose keys are to be fetched, it waits on the long way.
         match given.now_or_never().flatten() {
             Some(response) => {

@@ -2,8 +2,8 @@
 //!
 //! * `question` reads what was asked, `resolved` finds the groups and windows, `compute`, `over_time`, `compare` and `listing`
 //!   answer it over the stores of `hitters-results`, `open` over the window that is still open; `types` is the JSON.
-//! * `connections` accepts, `front` gives again what `repeat` remembers, `app` keeps the newest state and answers, `http` has the paths, `live` the streams, `openapi`
-//!   the document, `metrics` what it counts.
+//! * `connections` accepts, `front` gives again what `repeat` remembers, `app` keeps the newest state and answers, `http` has the
+//!   paths, `live` the streams, `openapi` the document, `metrics` what it counts.
 //! * `questions` is for other protocols: the crate `hitters-postgres` shows the answers as tables over it.
 //! * `gate` says who asks (`keys`, `tokens`), `access` what, `limit` and `listeners` how often; `tls` encrypts, `unread` ends
 //!   connections that nobody reads.

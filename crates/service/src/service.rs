@@ -142,7 +142,6 @@ impl Options {
 pub struct Service {
     listener: TcpListener,
     inner: Inner,
-    app: Arc<App>,
     tls: Option<rustls::ServerConfig>,
     address: SocketAddr,
 }
@@ -179,8 +178,8 @@ impl Service {
         app.listeners = Arc::new(Listeners::new(options.listeners, options.listeners_per_key));
         let app = Arc::new(app);
         let front = Front {
-            app: app.clone(),
             router: router(app.clone()),
+            app,
         };
         let cors = (!options.cors.is_empty()).then(|| cors(&options.cors)).transpose()?;
         let taken = |error| ServiceError::Listen {
@@ -196,7 +195,6 @@ impl Service {
                 cors,
                 idle: options.idle,
             },
-            app,
             tls,
             address,
         })
@@ -209,7 +207,7 @@ impl Service {
 
     /// For whoever speaks another protocol.
     pub fn questions(&self) -> Questions {
-        Questions::new(self.app.clone())
+        Questions::new(self.inner.front.app.clone())
     }
 
     /// What it encrypts with.
@@ -228,7 +226,7 @@ impl Service {
     /// # Errors
     /// If the server ends by itself.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-        let app = self.app;
+        let app = self.inner.front.app.clone();
         let (most, ending) = (app.unread, app.ending());
         let serving = async {
             match self.tls {
